@@ -1,0 +1,69 @@
+# What a person types. Each target says what it is for: make help.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMON  := github.com/prometheus/common/version
+LDFLAGS := -s -w -X $(COMMON).Version=0.1.0 -X $(COMMON).Revision=$(VERSION) -X $(COMMON).Branch=main
+TOOLS   := bin/tools
+FUZZ    ?= 10s
+BENCH   ?= .
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test race e2e bench fuzz lint proto generate check vuln clean $(TOOLS)
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: build ## build the product and start all of it on this machine
+	./bin/plimsoll up
+
+build: ## build bin/plimsoll
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/plimsoll ./cmd/plimsoll
+
+test: ## all tests of the code; those that need an engine start their own
+	$(GO) test ./...
+
+race: ## the same under the race detector
+	$(GO) test -race ./...
+
+e2e: build ## the product as users run it, on a real engine (root and dockerd needed)
+	$(GO) test -tags e2e -count 1 -timeout 30m -v ./test/e2e/...
+
+bench: ## benchmarks; bench/RESULTS.md holds dated results
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
+
+fuzz: ## every fuzz test for FUZZ each (default 10s)
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; \
+	  done; done
+
+$(TOOLS): ## build the pinned tools of internal/tools/go.mod
+	@cd internal/tools && $(GO) build -o ../../$(TOOLS)/ tool
+
+proto: $(TOOLS) ## generate Go from proto/
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" buf generate
+
+generate: proto ## write every generated file anew
+	$(GO) test ./agent/... ./docs/... -update >/dev/null
+
+lint: $(TOOLS) ## format, vet, golangci-lint, buf
+	@unformatted="$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*.pb.go'))"; \
+	 if [ -n "$$unformatted" ]; then echo "not formatted, run gofumpt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint
+
+check: lint ## all a reviewer needs besides the tests: lint, wire compatibility, generated code
+	@if git rev-parse -q --verify HEAD~1 >/dev/null && git cat-file -e HEAD~1:buf.yaml 2>/dev/null; then \
+	  $(TOOLS)/buf breaking --against '.git#ref=HEAD~1'; fi
+	@before="$$(cat proto/plimsoll/v1/*.pb.go | sha256sum)"; $(MAKE) --no-print-directory proto; \
+	 after="$$(cat proto/plimsoll/v1/*.pb.go | sha256sum)"; \
+	 if [ "$$before" != "$$after" ]; then echo "proto/: generated code differs from its source, commit what make proto wrote"; exit 1; fi
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+vuln: $(TOOLS) ## known vulnerabilities that the code reaches; VULNDB=file:///… where the public database is out of reach
+	$(TOOLS)/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...
+
+clean: ## remove what was built
+	rm -rf bin
