@@ -1,0 +1,146 @@
+// Package web is the page that people see: which nodes and containers there are,
+// what they use, and what has happened.
+//
+// Its promise: each number is what PromQL says at that moment. What is not known
+// is shown as a dash and never as zero, what is old is shown as old, and nothing
+// that a container calls itself can be anything but text.
+package web
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/plimsoll-io/plimsoll/collector/inventory"
+)
+
+// Inventory tells who is there and what has happened.
+type Inventory interface {
+	Nodes() []inventory.Node
+	Events() []inventory.Event
+}
+
+// Alert is one that fires.
+type Alert struct {
+	Name     string
+	Severity string
+	Summary  string
+	Since    time.Time
+	Muted    bool // by a silence or by another alert
+}
+
+// Decision is what the scaler wants for a policy.
+type Decision struct {
+	Policy   string
+	Mode     string // "advise" or "active"
+	At       time.Time
+	From, To string // replicas; empty if not known
+	Why      string
+}
+
+// Options say where the page has its numbers from.
+type Options struct {
+	Engine    promql.QueryEngine
+	Store     storage.Queryable
+	Inventory Inventory
+	Alerts    func(context.Context) []Alert // nil: the page has no such section
+	Decisions func() []Decision             // nil: the same
+	Version   string                        // of this software, for the footer
+	// StaleAfter is the age from which a value is shown as old; 0 means 15 s.
+	StaleAfter time.Duration
+	// Timeout bounds the queries of one page; 0 means 5 s.
+	Timeout time.Duration
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger
+}
+
+// Page serves the page at / and what it needs below /assets/. Mount it at both.
+type Page struct {
+	opts   Options
+	html   *template.Template
+	assets http.Handler
+}
+
+//go:embed static
+var static embed.FS
+
+// policy lets the page load its own script and style and ask its own server,
+// and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// New makes the page.
+func New(opts Options) (*Page, error) {
+	if opts.Engine == nil || opts.Store == nil || opts.Inventory == nil {
+		return nil, errors.New("the page needs an engine, a store and an inventory")
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	opts.StaleAfter = cmp.Or(opts.StaleAfter, 15*time.Second)
+	opts.Timeout = cmp.Or(opts.Timeout, 5*time.Second)
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		return nil, err
+	}
+	html, err := template.New("page.html").Funcs(functions).ParseFS(files, "page.html")
+	if err != nil {
+		return nil, err
+	}
+	return &Page{opts, html, http.StripPrefix("/assets/", http.FileServerFS(files))}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD")
+		http.Error(w, "this page can only be read", http.StatusMethodNotAllowed)
+		return
+	}
+	switch r.URL.Path {
+	case "/":
+		h.Set("Cache-Control", "no-store")
+		p.render(w, r)
+	case "/assets/page.css", "/assets/page.js":
+		h.Set("Cache-Control", "no-cache")
+		p.assets.ServeHTTP(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// render writes the whole page or, for the script that keeps it fresh, the part
+// that changes.
+func (p *Page) render(w http.ResponseWriter, r *http.Request) {
+	part := "page.html"
+	if r.URL.Query().Has("fragment") {
+		part = "fragment"
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), p.opts.Timeout)
+	defer cancel()
+	var b bytes.Buffer
+	if err := p.html.ExecuteTemplate(&b, part, p.look(ctx)); err != nil {
+		p.opts.Log.Error("page not rendered", "err", err)
+		http.Error(w, "the page could not be rendered; the collector's log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(b.Bytes()) // the reader has gone
+}
