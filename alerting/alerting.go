@@ -1,0 +1,196 @@
+package alerting
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	promrules "github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/plimsoll-io/plimsoll/alerting/rules"
+)
+
+// Options are what an Alerting works with. Engine, Queryable, Appendable,
+// ExternalURL and DataDir are needed; the rest has defaults.
+type Options struct {
+	Engine     promql.QueryEngine
+	Queryable  storage.Queryable  // what rules read
+	Appendable storage.Appendable // where ALERTS and recorded series go
+
+	// ConfigFile is a stock alertmanager.yml, obeyed as it is. Empty means the
+	// built-in one, which groups and inhibits but tells nobody.
+	ConfigFile string
+	// RuleFiles are stock rule files, as patterns like rules/*.yml. They come
+	// on top of the bundled pack, which is in force if BundledRules is set.
+	RuleFiles    []string
+	BundledRules bool
+	// EvaluationInterval is that of groups that name none, such as the bundled
+	// ones. The default of 5 s gives the shortest `for` of the pack, 15 s, four
+	// evaluations; at 1 000 containers it costs 6% of a core (BenchmarkPack),
+	// where each second would cost 29%.
+	EvaluationInterval time.Duration
+
+	// DataDir keeps silences and the notification log.
+	DataDir string
+	// ExternalURL is where people find the console; links in messages use it.
+	ExternalURL *url.URL
+
+	Registerer prometheus.Registerer // nil: metrics go nowhere
+	Log        *slog.Logger          // nil: discarded
+}
+
+const (
+	// resendDelay is how often an alert that still fires is handed over again;
+	// without that, it would count as resolved after four times as long.
+	resendDelay = 30 * time.Second
+	// outageTolerance is the longest gap after which the `for` of a rule goes
+	// on where it was.
+	outageTolerance = time.Hour
+)
+
+// Alerting evaluates rules and notifies.
+type Alerting struct {
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+	loader  *rules.Loader
+	rules   *promrules.Manager
+	am      *alertmanager
+
+	mu       sync.Mutex // one reload, start or stop at a time
+	settings settings   // in force, or to be once Run starts
+	evaluate promrules.GroupEvalIterationFunc
+	state    state
+}
+
+type state uint8
+
+const (
+	fresh state = iota
+	running
+	ended
+)
+
+// New completes opts and reads all files. It starts nothing; until Run does,
+// the API answers 503.
+func New(opts Options) (*Alerting, error) {
+	if opts.Engine == nil || opts.Queryable == nil || opts.Appendable == nil || opts.ExternalURL == nil || opts.DataDir == "" {
+		return nil, errors.New("alerting needs an engine, a store to read and write, an external URL and a data directory")
+	}
+	opts.EvaluationInterval = cmp.Or(opts.EvaluationInterval, 5*time.Second)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Registerer == nil {
+		opts.Registerer = prometheus.NewRegistry()
+	}
+
+	a := &Alerting{opts: opts, log: opts.Log, loader: rules.NewLoader()}
+	var err error
+	if a.settings, err = load(opts); err != nil {
+		return nil, err
+	}
+	if a.metrics, err = newMetrics(opts.Registerer); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(opts.DataDir, 0o777); err != nil {
+		return nil, fmt.Errorf("make the directory for silences: %w; make it writable or choose another", err)
+	}
+	if a.am, err = newAlertmanager(opts, a.metrics); err != nil {
+		return nil, err
+	}
+	a.rules = promrules.NewManager(&promrules.ManagerOptions{
+		Appendable:      opts.Appendable,
+		Queryable:       opts.Queryable,
+		QueryFunc:       promrules.EngineQueryFunc(opts.Engine, opts.Queryable),
+		NotifyFunc:      a.notify,
+		ExternalURL:     opts.ExternalURL,
+		GroupLoader:     a.loader,
+		ResendDelay:     resendDelay,
+		OutageTolerance: outageTolerance,
+		// By default only a `for` of ten minutes and more outlives a restart.
+		ForGracePeriod: 0,
+		Registerer:     opts.Registerer,
+		Logger:         opts.Log.With("component", "rules"),
+	})
+	a.metrics.reloaded(nil)
+	return a, nil
+}
+
+// Run evaluates and notifies until ctx ends; then it stops evaluating, gives
+// what is being sent two seconds (what takes longer is sent again after a
+// restart) and saves silences and the notification log. It runs once.
+func (a *Alerting) Run(ctx context.Context) error {
+	if err := a.start(ctx); err != nil {
+		return fmt.Errorf("start alerting: %w", err)
+	}
+	var evaluating sync.WaitGroup
+	evaluating.Go(a.rules.Run)
+	<-ctx.Done()
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state = ended
+	a.rules.Stop()
+	evaluating.Wait()
+	a.am.stop()
+	return nil
+}
+
+func (a *Alerting) start(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state != fresh {
+		return errors.New("it was started before")
+	}
+	a.evaluate = until(ctx)
+	if err := a.am.start(ctx); err != nil {
+		return err
+	}
+	if err := a.apply(a.settings); err != nil {
+		a.am.stop()
+		return err
+	}
+	a.state = running
+	return nil
+}
+
+// apply brings settings into force. If it fails, what was in force still is.
+func (a *Alerting) apply(s settings) error {
+	a.loader.Use(s.rules)
+	err := a.rules.Update(a.opts.EvaluationInterval, s.rules.Files(), labels.EmptyLabels(), a.opts.ExternalURL.String(), a.evaluate)
+	if err != nil {
+		return err
+	}
+	a.am.apply(s)
+	return nil
+}
+
+// until makes evaluations end with ctx, which the manager's own context does
+// not. It is also where evaluation by more than the clock will hook in.
+func until(ctx context.Context) promrules.GroupEvalIterationFunc {
+	return func(group context.Context, g *promrules.Group, at time.Time) {
+		group, cancel := context.WithCancel(group)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		promrules.DefaultEvalIterationFunc(group, g, at)
+	}
+}
+
+// RulesManager is what Prometheus' query API asks about rules and alerts.
+func (a *Alerting) RulesManager() *promrules.Manager { return a.rules }
+
+// Handler answers Alertmanager's API v2 below /api/v2/ and nothing else: its
+// router would also answer /api/v1, which is Prometheus', with "410 gone".
+func (a *Alerting) Handler() http.Handler { return a.am }

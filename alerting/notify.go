@@ -1,0 +1,65 @@
+package alerting
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	promrules "github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/util/strutil"
+)
+
+// notify hands what a rule says to Alertmanager without a network between. It
+// implements rules.NotifyFunc.
+func (a *Alerting) notify(ctx context.Context, expr string, alerts ...*promrules.Alert) {
+	now := time.Now()
+	source := a.opts.ExternalURL.String() + strutil.TableLinkForExpression(expr)
+	list := make([]*alert.Alert, 0, len(alerts))
+	for _, from := range alerts {
+		to := translate(from, source, now)
+		if err := to.Validate(); err != nil {
+			a.metrics.refused.Inc()
+			a.log.Error("alert refused", "alert", to.Name(), "err", err)
+			continue
+		}
+		list = append(list, to)
+	}
+	if err := a.am.alerts.Put(ctx, list...); err != nil {
+		a.metrics.refused.Add(float64(len(list)))
+		a.log.Error("alerts refused", "count", len(list), "err", err)
+		return
+	}
+	a.metrics.handed.Add(float64(len(list)))
+}
+
+// translate turns a rule's alert into Alertmanager's. One that fires ends when
+// it is no longer repeated.
+func translate(from *promrules.Alert, source string, now time.Time) *alert.Alert {
+	ends := from.ResolvedAt
+	if ends.IsZero() {
+		ends = from.ValidUntil
+	}
+	return &alert.Alert{
+		Alert: model.Alert{
+			Labels:       labelSet(from.Labels),
+			Annotations:  labelSet(from.Annotations),
+			StartsAt:     from.FiredAt,
+			EndsAt:       ends,
+			GeneratorURL: source,
+		},
+		UpdatedAt: now,
+	}
+}
+
+// labelSet leaves out empty values, which Alertmanager takes for absent too.
+func labelSet(from labels.Labels) model.LabelSet {
+	to := make(model.LabelSet, from.Len())
+	from.Range(func(l labels.Label) {
+		if l.Value != "" {
+			to[model.LabelName(l.Name)] = model.LabelValue(l.Value)
+		}
+	})
+	return to
+}
