@@ -1,0 +1,77 @@
+package decide
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// rate holds a change to what the rate limits leave of it. Each limit counts
+// the changes of its own direction within its time, whoever made them, and all
+// limits hold.
+func (t *turn) rate(n int) int {
+	to, reason := n, "no change"
+	switch {
+	case n > t.from:
+		to, reason = t.fastest(n, t.policy.Out.Rate, +1)
+	case n < t.from:
+		to, reason = t.fastest(n, t.policy.In.Rate, -1)
+	}
+	t.stage("rate", n, to, to != n, reason)
+	if to != n {
+		t.gate(GateRate, "", reason)
+	}
+	return to
+}
+
+// fastest is how far towards n the rates let the workload go; sign is +1 on the
+// way out and −1 on the way in.
+func (t *turn) fastest(n int, rates []policy.Rate, sign int) (to int, reason string) {
+	to, reason = n, "within all rates"
+	for _, r := range rates {
+		moved := t.state.moved(t.obs.Now.Add(-r.Per), sign)
+		base := t.from - sign*moved // replicas there were, but for these changes
+		left := max(0, allowance(r, base, sign)-moved)
+		if sign*(to-t.from) > left {
+			to = t.from + sign*left
+			reason = fmt.Sprintf("%d asked for, %s: %d may change, %d did", n, describe(r), left+moved, moved)
+		}
+	}
+	return to, reason
+}
+
+// allowance is how many replicas a rate lets come or go, of base. A share is
+// rounded so that growth is never held back by it and shrinking never helped.
+func allowance(r policy.Rate, base, sign int) int {
+	share := float64(r.Percent) * float64(base)
+	if sign > 0 {
+		share = math.Ceil(share - 1e-9)
+	} else {
+		share = math.Floor(share + 1e-9)
+	}
+	return max(r.Replicas, int(share))
+}
+
+func describe(r policy.Rate) string {
+	return fmt.Sprintf("the rate is %d or %s in %s", r.Replicas, r.Percent, short(r.Per))
+}
+
+// Change is a change of the number of replicas, whoever made it.
+type Change struct {
+	At   time.Time `json:"at"` // when it was seen
+	From int       `json:"from"`
+	To   int       `json:"to"`
+}
+
+// moved is how many replicas came (sign +1) or went (sign −1) after since.
+func (s *State) moved(since time.Time, sign int) int {
+	n := 0
+	for _, c := range s.Changes {
+		if c.At.After(since) {
+			n += max(0, sign*(c.To-c.From))
+		}
+	}
+	return n
+}

@@ -1,0 +1,69 @@
+// Package driver is what a platform offers the scaler: look, and ask for n.
+//
+// A driver carries out one call and reports what the platform said. Retries,
+// dry runs, ceilings, rates and the journal belong to the caller, so that no
+// platform can have its own idea of them.
+package driver
+
+import (
+	"context"
+	"errors"
+)
+
+// Errors that drivers wrap so that the scaler can tell them apart. Any other
+// error means that the outcome is unknown: the platform may have accepted.
+var (
+	// ErrNotFound: the platform has no such workload. It may appear later.
+	ErrNotFound = errors.New("workload not found")
+	// ErrConflict: the workload was changed since its Rev was read. Read
+	// again and decide again; asking again blindly would undo that change.
+	ErrConflict = errors.New("changed by someone else")
+	// ErrRefused: the request can never succeed as it stands, for instance
+	// a negative count, or a workload whose count is not a number one sets.
+	ErrRefused = errors.New("refused")
+	// ErrCapacity: the platform is full or a quota is used up.
+	ErrCapacity = errors.New("no capacity")
+)
+
+// Workload names something that has replicas: a service, a deployment.
+type Workload struct {
+	Namespace string `json:"namespace,omitempty"` // empty where the platform has none
+	Name      string `json:"name"`
+}
+
+// String is how a workload is written in logs and messages.
+func (w Workload) String() string {
+	if w.Namespace == "" {
+		return w.Name
+	}
+	return w.Namespace + "/" + w.Name
+}
+
+// Rev names one state of a workload's specification, for compare-and-set. It
+// means nothing outside the driver that gave it. The empty Rev fits any state.
+type Rev string
+
+// Status is what the platform says of a workload. Ready, Starting and Pending
+// are counts of replicas that are meant to run; those on their way out are in
+// none of them. Their sum may differ from Desired while the platform catches up.
+type Status struct {
+	Desired  int  `json:"desired"`            // asked for
+	Ready    int  `json:"ready"`              // able to serve
+	Starting int  `json:"starting,omitempty"` // placed on a node, not yet serving
+	Pending  int  `json:"pending,omitempty"`  // not placed: no node fits, or not yet looked at
+	Updating bool `json:"updating,omitempty"` // a rollout or rollback is under way
+	Rev      Rev  `json:"rev,omitempty"`
+}
+
+// A Driver speaks to one platform. Its methods may be called concurrently,
+// return soon after ctx ends, and never retry.
+type Driver interface {
+	// Status reports on w, or an error that wraps ErrNotFound or ErrRefused.
+	Status(ctx context.Context, w Workload) (Status, error)
+	// Scale asks for n replicas of w and returns once the platform has
+	// accepted, not once they are ready. It changes the count and nothing
+	// else: replicas that stay are not restarted. Asking for what is asked
+	// already changes nothing. If rev is not empty and w has changed since,
+	// nothing is done and the error wraps ErrConflict.
+	Scale(ctx context.Context, w Workload, n int, rev Rev) error
+}

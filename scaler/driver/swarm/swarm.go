@@ -1,0 +1,223 @@
+// Package swarm scales the replicated services of a Docker Swarm. It is the
+// only package of the scaler that knows the engine's API, and it must talk to a
+// manager.
+//
+// It edits the specification as the raw JSON that the engine gave, and in it
+// only the number of replicas. The Go client's own ServiceUpdate is unfit for
+// that: it adds ":latest" to an untagged image and drops fields that are newer
+// than the client, and either makes the engine restart every replica.
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/swarm"
+	"github.com/docker/docker/client"
+
+	"github.com/plimsoll-io/plimsoll/scaler/driver"
+)
+
+var _ driver.Driver = (*Swarm)(nil)
+
+// maxReplicas is the last line of defence, far above the guard's ceiling. A
+// manager accepts any number, creates that many tasks without ever looking up,
+// and is lost when the number is absurd.
+const maxReplicas = 10_000
+
+// Options say which manager to talk to.
+type Options struct {
+	// Host is the engine's address, such as unix:///var/run/docker.sock, which
+	// is the default, or tcp://manager:2376.
+	Host string
+	// CAFile, CertFile and KeyFile are for an engine behind TLS: all or none.
+	CAFile, CertFile, KeyFile string
+	// Timeout bounds each request to the engine. Default 5 s.
+	Timeout time.Duration
+}
+
+// Swarm is one Swarm, seen through one of its managers.
+type Swarm struct {
+	engine  *client.Client
+	http    *http.Client // the engine's own transport, for requests it cannot express
+	base    string       // URL without the version
+	timeout time.Duration
+}
+
+// New prepares a client. It does not connect: an engine that is down now may be
+// up at the first call.
+func New(opts Options) (*Swarm, error) {
+	opts.Host = cmp.Or(opts.Host, client.DefaultDockerHost)
+	host, err := client.ParseHostURL(opts.Host)
+	if err != nil {
+		return nil, fmt.Errorf("engine address %q: %w; want unix:///path or tcp://host:port", opts.Host, err)
+	}
+	set := []client.Opt{client.WithHost(opts.Host), client.WithAPIVersionNegotiation()}
+	base := "http://engine" // a unix socket has no host name, HTTP wants one
+	if host.Scheme == "tcp" {
+		base = "http://" + host.Host + host.Path
+	}
+	if opts.CAFile != "" {
+		set = append(set, client.WithTLSClientConfig(opts.CAFile, opts.CertFile, opts.KeyFile))
+		base = "https://" + host.Host + host.Path
+	}
+	engine, err := client.NewClientWithOpts(set...)
+	if err != nil {
+		return nil, fmt.Errorf("engine %s: %w", opts.Host, err)
+	}
+	return &Swarm{
+		engine:  engine,
+		http:    engine.HTTPClient(),
+		base:    base,
+		timeout: cmp.Or(opts.Timeout, 5*time.Second),
+	}, nil
+}
+
+// Close lets go of idle connections.
+func (s *Swarm) Close() error { return s.engine.Close() }
+
+// Status implements driver.Driver. A replica with a health check counts as
+// ready once it is healthy; the engine calls it running only then.
+func (s *Swarm) Status(ctx context.Context, w driver.Workload) (driver.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	service, _, err := s.inspect(ctx, w)
+	if err != nil {
+		return driver.Status{}, fmt.Errorf("look at service %s: %w", serviceName(w), err)
+	}
+	tasks, err := s.engine.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(
+		filters.Arg("service", service.ID),
+		filters.Arg("desired-state", string(swarm.TaskStateRunning)),
+		filters.Arg("desired-state", string(swarm.TaskStateReady)), // waits for its restart delay
+	)})
+	if err != nil {
+		return driver.Status{}, fmt.Errorf("list tasks of service %s: %w", serviceName(w), err)
+	}
+	st := count(tasks)
+	st.Desired = desired(service)
+	st.Updating = updating(service)
+	st.Rev = rev(service)
+	return st, nil
+}
+
+// Scale implements driver.Driver.
+func (s *Swarm) Scale(ctx context.Context, w driver.Workload, n int, want driver.Rev) error {
+	if n < 0 || n > maxReplicas {
+		return fmt.Errorf("scale service %s to %d: %w: a count is between 0 and %d", serviceName(w), n, driver.ErrRefused, maxReplicas)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	if err := s.scale(ctx, w, n, want); err != nil {
+		return fmt.Errorf("scale service %s to %d: %w", serviceName(w), n, err)
+	}
+	return nil
+}
+
+func (s *Swarm) scale(ctx context.Context, w driver.Workload, n int, want driver.Rev) error {
+	service, raw, err := s.inspect(ctx, w)
+	if err != nil {
+		return err
+	}
+	if want != "" && want != rev(service) {
+		return fmt.Errorf("%w: version %s, not %s", driver.ErrConflict, rev(service), want)
+	}
+	if n == desired(service) {
+		return nil
+	}
+	spec, err := setReplicas(raw, n)
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, service.ID, service.Version.Index, spec)
+}
+
+// inspect reads a service and makes sure that it is the one that was asked for
+// and that its replicas are a number one sets.
+func (s *Swarm) inspect(ctx context.Context, w driver.Workload) (swarm.Service, []byte, error) {
+	name := serviceName(w)
+	service, raw, err := s.engine.ServiceInspectWithRaw(ctx, name, swarm.ServiceInspectOptions{})
+	switch {
+	case errdefs.IsNotFound(err):
+		return service, nil, driver.ErrNotFound
+	case err != nil:
+		return service, nil, err
+	case service.Spec.Name != name && service.ID != name:
+		return service, nil, driver.ErrNotFound // the engine also takes the beginning of any id
+	case service.Spec.Mode.Replicated == nil:
+		return service, nil, fmt.Errorf("%w: only services in mode replicated have a count; remove the policy or change the service", driver.ErrRefused)
+	}
+	return service, raw, nil
+}
+
+// serviceName joins a stack and its service as "docker stack deploy" does.
+func serviceName(w driver.Workload) string {
+	if w.Namespace == "" {
+		return w.Name
+	}
+	return w.Namespace + "_" + w.Name
+}
+
+func rev(service swarm.Service) driver.Rev {
+	return driver.Rev(strconv.FormatUint(service.Version.Index, 10))
+}
+
+// desired is the count in the specification. The engine runs one replica where
+// it says nothing.
+func desired(service swarm.Service) int {
+	n := service.Spec.Mode.Replicated.Replicas
+	if n == nil {
+		return 1
+	}
+	return int(min(*n, math.MaxInt))
+}
+
+func updating(service swarm.Service) bool {
+	if service.UpdateStatus == nil {
+		return false
+	}
+	switch service.UpdateStatus.State {
+	case swarm.UpdateStateUpdating, swarm.UpdateStateRollbackStarted:
+		return true
+	}
+	return false
+}
+
+// count sorts the tasks that are meant to run into ready, starting and pending.
+// It counts slots, not tasks: a rollout that starts the new before it stops the
+// old has two tasks in one slot, and they are one replica.
+func count(tasks []swarm.Task) driver.Status {
+	const pending, starting, ready = 1, 2, 3
+	best := make(map[int]int, len(tasks))
+	for _, task := range tasks {
+		var stage int
+		switch task.Status.State {
+		case swarm.TaskStateNew, swarm.TaskStateAllocated, swarm.TaskStatePending:
+			stage = pending
+		case swarm.TaskStateAssigned, swarm.TaskStateAccepted, swarm.TaskStatePreparing,
+			swarm.TaskStateReady, swarm.TaskStateStarting:
+			stage = starting
+		case swarm.TaskStateRunning:
+			stage = ready
+		}
+		best[task.Slot] = max(best[task.Slot], stage)
+	}
+	var st driver.Status
+	for _, stage := range best {
+		switch stage {
+		case pending:
+			st.Pending++
+		case starting:
+			st.Starting++
+		case ready:
+			st.Ready++
+		}
+	}
+	return st
+}

@@ -1,0 +1,61 @@
+package swarm
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/docker/docker/api/types/swarm"
+
+	"github.com/plimsoll-io/plimsoll/scaler/driver"
+)
+
+func task(slot int, state swarm.TaskState) swarm.Task {
+	return swarm.Task{Slot: slot, Status: swarm.TaskStatus{State: state}}
+}
+
+func TestTasksAreCountedBySlot(t *testing.T) {
+	tests := map[string]struct {
+		tasks []swarm.Task
+		want  driver.Status
+	}{
+		"none": {},
+		"one of each": {
+			[]swarm.Task{task(1, swarm.TaskStateRunning), task(2, swarm.TaskStatePreparing), task(3, swarm.TaskStatePending)},
+			driver.Status{Ready: 1, Starting: 1, Pending: 1},
+		},
+		"a rollout that starts the new first is still one replica": {
+			[]swarm.Task{task(1, swarm.TaskStateStarting), task(1, swarm.TaskStateRunning)},
+			driver.Status{Ready: 1},
+		},
+		"one that failed and waits to be replaced serves nobody": {
+			[]swarm.Task{task(1, swarm.TaskStateFailed), task(2, swarm.TaskStateRejected)},
+			driver.Status{},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := count(tt.tasks); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnAbsurdCountIsRefusedBeforeAnyRequest(t *testing.T) {
+	s, err := New(Options{Host: "unix:///nonexistent/engine.sock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{-1, maxReplicas + 1, 1e12, math.MaxInt, math.MinInt} {
+		if err := s.Scale(t.Context(), driver.Workload{Name: "web"}, n, ""); !errors.Is(err, driver.ErrRefused) {
+			t.Errorf("%d: error %v, want ErrRefused", n, err)
+		}
+	}
+}
+
+func TestAnAddressThatIsNoneIsSaid(t *testing.T) {
+	if _, err := New(Options{Host: "manager"}); err == nil {
+		t.Error("no error for a host without a scheme")
+	}
+}

@@ -1,0 +1,139 @@
+package scaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// The limits of the guard. Policies have rates of their own, far below; these
+// are for the day when something in front of the guard is broken.
+const (
+	writeBurst  = 10              // writes of one policy in a row
+	writeRefill = 2 * time.Second // for one more
+	lookLimit   = 5 * time.Second // for a platform to report
+	writeLimit  = 5 * time.Second // for a platform to accept
+)
+
+// Reasons for refusing; a label of metrics.
+const (
+	refusedCeiling  = "ceiling"
+	refusedNegative = "negative"
+	refusedMode     = "mode"
+	refusedRate     = "rate"
+	refusedSignal   = "signal" // by the decision: it asks for something absurd
+)
+
+// errGuard marks what the guard refused before any platform heard of it.
+var errGuard = errors.New("refused by the guard")
+
+// guard stands in front of every driver. It alone holds them, and hands out
+// grips: what one policy may do to one workload.
+type guard struct {
+	drivers map[string]driver.Driver
+	ceiling int
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// grip is one policy's hold on its workload. It belongs to the policy's loop.
+type grip struct {
+	guard    *guard
+	policy   string
+	workload driver.Workload
+	read     reader
+	write    writer // nil unless the policy is active: then there is no way to write
+
+	tokens float64 // writes that may follow at once
+	filled time.Time
+}
+
+// reader and writer are the two halves of driver.Driver, so that holding one
+// does not mean holding the other.
+type reader interface {
+	Status(ctx context.Context, w driver.Workload) (driver.Status, error)
+}
+
+type writer interface {
+	Scale(ctx context.Context, w driver.Workload, n int, rev driver.Rev) error
+}
+
+// readOnly hides the driver behind a reader, so that not even a type assertion
+// finds a writer in it.
+type readOnly struct{ d reader }
+
+func (r readOnly) Status(ctx context.Context, w driver.Workload) (driver.Status, error) {
+	return r.d.Status(ctx, w)
+}
+
+// grip hands out what app may do.
+func (g *guard) grip(app policy.App) (*grip, error) {
+	d, ok := g.drivers[app.Target.Driver]
+	if !ok {
+		return nil, fmt.Errorf("policy %s: no driver %q here", app.Name, app.Target.Driver)
+	}
+	h := &grip{
+		guard:    g,
+		policy:   app.Name,
+		workload: driver.Workload{Name: app.Target.Service},
+		read:     readOnly{d},
+		tokens:   writeBurst,
+	}
+	if app.Mode == policy.Active {
+		h.write = d
+	}
+	return h, nil
+}
+
+// status asks the platform.
+func (h *grip) status(ctx context.Context) (driver.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	return h.read.Status(ctx, h.workload)
+}
+
+// scale asks the platform for n replicas, if the guard lets it through. What it
+// does not is counted, logged as an error and wraps errGuard.
+func (h *grip) scale(ctx context.Context, n int, rev driver.Rev) error {
+	if reason, err := h.check(n); err != nil {
+		h.guard.metrics.refused.WithLabelValues(h.policy, reason).Inc()
+		h.guard.log.Error("write refused", "policy", h.policy, "workload", h.workload, "replicas", n, "err", err)
+		return fmt.Errorf("%w: %w", errGuard, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	return h.write.Scale(ctx, h.workload, n, rev)
+}
+
+func (h *grip) check(n int) (reason string, err error) {
+	switch {
+	case h.write == nil:
+		return refusedMode, errors.New("the policy may not write, only mode active may")
+	case n < 0:
+		return refusedNegative, fmt.Errorf("%d replicas are less than none", n)
+	case n > h.guard.ceiling:
+		return refusedCeiling, fmt.Errorf("%d replicas exceed the ceiling of %d; look for the signal that asks for so many, or raise the ceiling", n, h.guard.ceiling)
+	case !h.takeToken():
+		return refusedRate, fmt.Errorf("more than %d writes in a row, with less than %v for each", writeBurst, writeRefill)
+	}
+	return "", nil
+}
+
+// takeToken is a token bucket: it refills by one each writeRefill.
+func (h *grip) takeToken() bool {
+	now := time.Now()
+	if !h.filled.IsZero() {
+		h.tokens = min(writeBurst, h.tokens+now.Sub(h.filled).Seconds()/writeRefill.Seconds())
+	}
+	h.filled = now
+	if h.tokens < 1 {
+		return false
+	}
+	h.tokens--
+	return true
+}

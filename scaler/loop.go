@@ -1,0 +1,161 @@
+package scaler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// maxAttempts is how often one tick decides when each time someone else changes
+// the workload between the look and the write.
+const maxAttempts = 3
+
+// loop evaluates one policy. All of it belongs to one goroutine.
+type loop struct {
+	app     policy.App
+	grip    *grip
+	query   Querier
+	log     *slog.Logger
+	metrics *metrics
+	state   decide.State
+	verdict string // last told to the log
+
+	// keep takes the result of a tick.
+	keep func(Entry, decide.State)
+}
+
+// run ticks until ctx ends: at once, and then at the policy's interval. A tick
+// that takes longer is never overlapped; those it covers are left out.
+func (l *loop) run(ctx context.Context) {
+	tick := time.NewTicker(l.app.Interval)
+	defer tick.Stop()
+	for {
+		began := time.Now()
+		l.tick(ctx)
+		took := time.Since(began)
+		l.metrics.duration.WithLabelValues(l.app.Name).Observe(took.Seconds())
+		if late := int(took / l.app.Interval); late > 1 { // one of them follows at once
+			l.metrics.skipped.WithLabelValues(l.app.Name).Add(float64(late - 1))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// tick looks, decides and acts. A conflict is answered by looking and deciding
+// anew, never by writing again.
+func (l *loop) tick(ctx context.Context) {
+	for attempt := 1; ; attempt++ {
+		v := l.observe(ctx, time.Now())
+		if ctx.Err() != nil {
+			return // what was seen is cut short by the end
+		}
+		past := l.state
+		next, d := decide.Next(l.app, past, v.Observation)
+		e := l.entry(v, d, past)
+		e.Attempts = attempt
+		if d.Apply && d.To != d.From {
+			e.Result, e.Err = l.act(ctx, d, v.rev)
+		}
+		if e.Result == resultConflict && attempt < maxAttempts {
+			l.metrics.conflicts.WithLabelValues(l.app.Name).Inc()
+			continue
+		}
+		l.state = next
+		l.tell(e)
+		l.keep(e, next)
+		return
+	}
+}
+
+// act writes, also when ctx ends meanwhile: a decision that was made is carried
+// out and recorded.
+func (l *loop) act(ctx context.Context, d decide.Decision, rev driver.Rev) (result, problem string) {
+	err := l.grip.scale(context.WithoutCancel(ctx), d.To, rev)
+	result = outcome(err)
+	l.metrics.actions.WithLabelValues(l.app.Name, string(d.Action), result).Inc()
+	if err != nil {
+		problem = err.Error()
+	}
+	return result, problem
+}
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return resultAccepted
+	case errors.Is(err, driver.ErrConflict):
+		return resultConflict
+	case errors.Is(err, driver.ErrCapacity):
+		return resultCapacity
+	case errors.Is(err, errGuard), errors.Is(err, driver.ErrRefused), errors.Is(err, driver.ErrNotFound):
+		return resultRefused
+	}
+	return resultUnknown
+}
+
+// entry puts a decision together with all it was based on.
+func (l *loop) entry(v view, d decide.Decision, past decide.State) Entry {
+	e := Entry{
+		Policy:      l.app.Name,
+		Target:      l.app.Target.String(),
+		Mode:        l.app.Mode,
+		Since:       v.Now,
+		Ticks:       1,
+		Observation: v.Observation,
+		Decision:    d,
+	}
+	for _, s := range l.app.Signals {
+		e.Queries = append(e.Queries, SignalQuery{Signal: s.Name, Query: s.PromQL(l.app.Target), Goal: goal(s), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)})
+	}
+	if d.Action != decide.Hold {
+		e.App, e.State = &l.app, &past
+	}
+	return e
+}
+
+// tell logs a change of verdict: a tick that says what the last one said is
+// told by metrics and journal alone.
+func (l *loop) tell(e Entry) {
+	l.metrics.observe(e)
+	if e.Decision.Action == decide.Refuse {
+		l.metrics.refused.WithLabelValues(e.Policy, refusedSignal).Inc()
+	}
+	verdict := e.verdict()
+	if verdict == l.verdict && e.Result != resultAccepted {
+		return
+	}
+	l.verdict = verdict
+
+	log := l.log.With("policy", e.Policy, "workload", e.Target)
+	d := e.Decision
+	switch {
+	case e.Result == resultAccepted:
+		log.Info("scaled", "from", d.From, "to", d.To, "why", d.Why)
+	case e.Result != "":
+		log.Warn("scaling failed", "from", d.From, "to", d.To, "result", e.Result, "err", e.Err)
+	case e.Observation.Err != "":
+		log.Warn("platform cannot be asked", "err", e.Observation.Err)
+	case d.Action == decide.Refuse:
+		log.Error("signal refused", "why", d.Why)
+	case d.From != d.To:
+		log.Info("advice", "from", d.From, "to", d.To, "why", d.Why)
+	}
+	for _, r := range e.Observation.Signals {
+		if r.Err != "" {
+			log.Warn("signal has no data", "signal", r.Signal, "err", r.Err)
+		}
+	}
+}

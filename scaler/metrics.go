@@ -1,0 +1,117 @@
+package scaler
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// Results of an action; a label of metrics and a field of the journal.
+const (
+	resultAccepted = "accepted" // the platform took it
+	resultConflict = "conflict" // someone else changed the workload, three times over
+	resultRefused  = "refused"  // by the guard or by the platform: it cannot succeed
+	resultCapacity = "capacity" // the platform is full
+	resultUnknown  = "unknown"  // no answer, or one that says neither yes nor no
+)
+
+// metrics is what the scaler says of itself. What is not known has no series:
+// a number of replicas that could not be read is absent, not 0.
+type metrics struct {
+	desired, ready, wanted, min, max *prometheus.GaugeVec
+	available                        *prometheus.GaugeVec
+
+	ticks, skipped, queryErrors, platformErrors *prometheus.CounterVec
+	actions, refused, conflicts                 *prometheus.CounterVec
+	duration                                    *prometheus.HistogramVec
+
+	stateErrors   prometheus.Counter
+	journalErrors prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	auto := promauto.With(reg)
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return auto.NewGaugeVec(prometheus.GaugeOpts{Name: "plimsoll_scaler_" + name, Help: help}, append([]string{"policy"}, labels...))
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: "plimsoll_scaler_" + name, Help: help}, append([]string{"policy"}, labels...))
+	}
+	return &metrics{
+		desired:   gauge("replicas_desired", "Replicas that the platform was last asked for."),
+		ready:     gauge("replicas_ready", "Replicas that can serve."),
+		wanted:    gauge("replicas_wanted", "Replicas that the last decision is for, also in advise mode."),
+		min:       gauge("replicas_min", "Least number of replicas that the policy allows."),
+		max:       gauge("replicas_max", "Greatest number of replicas that the policy allows."),
+		available: gauge("metric_available", "Whether a signal's query had an answer at the last tick, 1 or 0.", "signal"),
+
+		ticks:          counter("ticks_total", "Decisions made."),
+		skipped:        counter("ticks_skipped_total", "Ticks left out because the one before took too long."),
+		queryErrors:    counter("query_errors_total", "Queries that failed.", "signal"),
+		platformErrors: counter("platform_errors_total", "Times the platform did not say how many replicas there are."),
+		actions:        counter("actions_total", "Requests for another number of replicas.", "direction", "result"),
+		refused:        counter("refused_total", "What was not let through: by the guard because of ceiling, negative, mode or rate, or by the decision because of a signal.", "reason"),
+		conflicts:      counter("conflicts_total", "Writes that met a change by someone else and were decided again."),
+		duration: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "plimsoll_scaler_tick_duration_seconds",
+			Help:    "Time from the start of a tick to its end, the platform's answer included.",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"policy"}),
+
+		stateErrors: auto.NewCounter(prometheus.CounterOpts{
+			Name: "plimsoll_scaler_state_errors_total",
+			Help: "Times the scaler's memory could not be written. After a restart it then starts afresh, which delays shrinking.",
+		}),
+		journalErrors: auto.NewCounter(prometheus.CounterOpts{
+			Name: "plimsoll_scaler_journal_errors_total",
+			Help: "Entries that could not be written to the journal.",
+		}),
+	}
+}
+
+// begin makes a policy's series, counters at 0 so that a rate sees the first.
+func (m *metrics) begin(app policy.App) {
+	m.min.WithLabelValues(app.Name).Set(float64(app.Min))
+	m.max.WithLabelValues(app.Name).Set(float64(app.Max))
+	for _, c := range []*prometheus.CounterVec{m.ticks, m.skipped, m.platformErrors, m.conflicts} {
+		c.WithLabelValues(app.Name)
+	}
+	for _, signal := range app.Signals {
+		m.queryErrors.WithLabelValues(app.Name, signal.Name)
+	}
+}
+
+// end removes the series of a policy that is no more.
+func (m *metrics) end(name string) {
+	of := prometheus.Labels{"policy": name}
+	for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted, m.min, m.max, m.available} {
+		g.DeletePartialMatch(of)
+	}
+	for _, c := range []*prometheus.CounterVec{m.ticks, m.skipped, m.queryErrors, m.platformErrors, m.actions, m.refused, m.conflicts} {
+		c.DeletePartialMatch(of)
+	}
+	m.duration.DeletePartialMatch(of)
+}
+
+// observe tells what a tick saw and decided.
+func (m *metrics) observe(e Entry) {
+	m.ticks.WithLabelValues(e.Policy).Inc()
+	if e.Observation.Err != "" {
+		m.platformErrors.WithLabelValues(e.Policy).Inc()
+		for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted} {
+			g.DeleteLabelValues(e.Policy)
+		}
+	} else {
+		m.desired.WithLabelValues(e.Policy).Set(float64(e.Observation.Desired))
+		m.ready.WithLabelValues(e.Policy).Set(float64(e.Observation.Ready))
+		m.wanted.WithLabelValues(e.Policy).Set(float64(e.Decision.To))
+	}
+	for _, reading := range e.Observation.Signals {
+		available := 0.0
+		if reading.Err == "" {
+			available = 1
+		}
+		m.available.WithLabelValues(e.Policy, reading.Signal).Set(available)
+	}
+}

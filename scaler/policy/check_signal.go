@@ -1,0 +1,154 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/conf"
+)
+
+// Crossing is the share of max that a threshold's reading may reach by a step in
+// alone.
+const Crossing = 0.95
+
+func (c *checker) signal(s *Signal, least int, path string) {
+	m, known := oneOf(string(s.Type), []string{string(Track), string(Threshold)}, []string{"steps", "desired"})
+	if !known {
+		c.fail(path+".type", m.What, m.Hint)
+	}
+	m, sourced := oneOf(string(s.Source), []string{string(CPU), string(Memory), string(Query)},
+		[]string{"gpu", "gpu_memory", "network_rx", "network_tx", "pids"})
+	if !sourced {
+		c.fail(path+".source", m.What, m.Hint)
+	}
+	if !known || !sourced {
+		return // what else applies is not known
+	}
+	for _, key := range special {
+		if !s.applies(key) && c.has(path+"."+key) {
+			c.fail(path+"."+key, fmt.Sprintf("does nothing for type %s and source %s", s.Type, s.Source), "remove it")
+		}
+	}
+	if !appName.MatchString(s.Name) {
+		c.fail(path+".name", conf.Quote(s.Name)+" is not a name", "use up to 63 letters, digits, dots, dashes and underscores")
+	}
+	c.between(path+".max_age", s.MaxAge, 2*time.Second, 10*time.Minute)
+	if s.applies("window") {
+		c.between(path+".window", s.Window, 2*time.Second, time.Hour)
+	}
+	c.source(s, path)
+	if s.Type == Threshold {
+		c.threshold(s, least, path)
+	} else {
+		c.track(s, path)
+	}
+}
+
+// source checks where the readings come from.
+func (c *checker) source(s *Signal, path string) {
+	switch s.Source {
+	case CPU:
+		if m, ok := oneOf(string(s.Of), []string{string(Limit), string(Cores)}, []string{"request"}); !ok {
+			c.fail(path+".of", m.What, m.Hint)
+		}
+	case Memory:
+		if m, ok := oneOf(string(s.Of), []string{string(Limit), string(Bytes)}, []string{"request"}); !ok {
+			c.fail(path+".of", m.What, m.Hint)
+		}
+	case Query:
+		if strings.TrimSpace(s.Query) == "" {
+			c.fail(path+".query", "is missing", "source query needs PromQL")
+			return
+		}
+		if c.opts.CheckQuery == nil {
+			return
+		}
+		if err := c.opts.CheckQuery(s.Query); err != nil {
+			c.fail(path+".query", err.Error(), "")
+		}
+	}
+}
+
+func (c *checker) track(s *Signal, path string) {
+	m, ok := oneOf(string(s.Kind), []string{string(Utilization), string(Average), string(Total)}, nil)
+	if !ok {
+		c.fail(path+".kind", m.What, m.Hint)
+		return
+	}
+	if s.Source != Query && s.Kind != s.usualKind() {
+		c.fail(path+".kind", fmt.Sprintf("%s of %s is read as %s", s.Source, s.Of, s.usualKind()), "remove kind")
+	}
+	c.amount(path+".target", s.Target, s.units())
+	if s.Kind == Utilization && s.Target.Value > 1 {
+		c.fail(path+".target", fmt.Sprintf("must be at most 100%%, got %s", s.Target), "")
+	}
+}
+
+func (c *checker) threshold(s *Signal, least int, path string) {
+	units := s.units()
+	sound := c.amount(path+".max", s.Max, units)
+	sound = c.amount(path+".min", s.Min, units) && sound
+	c.count(path+".step_out", s.StepOut, maxStep)
+	c.count(path+".step_in", s.StepIn, maxStep)
+	c.count(path+".samples", s.Samples, maxSamples)
+	if sound && s.StepIn > 0 && least > 0 {
+		c.flap(s, least, path)
+	}
+}
+
+// flap looks for a step in that would call for a step out. It is the last step
+// down to the minimum that raises the reading most: of c replicas that leave
+// c−step, each carries c/(c−step) times what it did. Next never takes such a
+// step, so the workload would stay where nobody expects it to.
+func (c *checker) flap(s *Signal, least int, path string) {
+	from := least + s.StepIn
+	after := s.Min.Value * float64(from) / float64(least)
+	switch {
+	case s.Min.Value >= s.Max.Value:
+		c.fail(path+".min", fmt.Sprintf("%s is not below max %s", s.Min, s.Max), "leave room between the two")
+	case after > s.Max.Value*Crossing:
+		c.fail(path, fmt.Sprintf("flaps: at %d replicas, in %d->%d turns %s into %s, too near max %s",
+			from, from, least, s.Min, Amount{after, s.Min.Unit}, s.Max), "raise max, lower min, lower step_in, or use type track")
+	}
+}
+
+// units are those an amount may have, given what it is compared with.
+func (s *Signal) units() []Unit {
+	switch {
+	case s.Source == Query && s.Type == Threshold:
+		return []Unit{Plain, Share, Size}
+	case s.Source == Query && s.Kind == Utilization:
+		return []Unit{Share}
+	case s.Source == Query:
+		return []Unit{Plain, Size}
+	case s.Of == Limit:
+		return []Unit{Share}
+	case s.Of == Bytes:
+		return []Unit{Size}
+	}
+	return []Unit{Plain}
+}
+
+// amount checks a number that must be there, above 0, and in one of the units.
+func (c *checker) amount(path string, a Amount, units []Unit) bool {
+	examples := map[Unit]string{Plain: "a number like 250", Share: "a percentage like 60%", Size: "a size like 256MiB"}
+	var want []string
+	fits := false
+	for _, u := range units {
+		want = append(want, examples[u])
+		fits = fits || a.Unit == u
+	}
+	hint := "write " + strings.Join(want, " or ")
+	switch {
+	case a.Unit == Absent:
+		c.fail(path, "is missing", hint)
+	case !fits:
+		c.fail(path, fmt.Sprintf("%s has the wrong unit", a), hint)
+	case !finite(a.Value) || a.Value <= 0:
+		c.fail(path, fmt.Sprintf("must be above 0, got %s", a), "")
+	default:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,156 @@
+package scaler
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// Options are what a scaler is made of.
+type Options struct {
+	// Policies as policy.Load returns them.
+	Policies []policy.App
+	// Query answers the signals' queries.
+	Query Querier
+	// Drivers by the name that targets use.
+	Drivers map[string]driver.Driver
+	// Journal keeps the decisions; nil keeps only the last one of each policy.
+	// Whoever opened it closes it, after Run.
+	Journal *Journal
+	// StateFile keeps the past over restarts; empty keeps none.
+	StateFile string
+	// Ceiling is the number of replicas that no driver is ever asked to exceed.
+	// Default policy.DefaultCeiling.
+	Ceiling int
+	// Log may be nil.
+	Log *slog.Logger
+	// Registerer takes the scaler's metrics; it may be nil.
+	Registerer prometheus.Registerer
+}
+
+// Scaler evaluates policies. Its methods may be called concurrently.
+type Scaler struct {
+	query   Querier
+	journal *Journal
+	log     *slog.Logger
+	ceiling int
+	guard   *guard
+	memory  *memory
+	metrics *metrics
+	changed chan struct{} // has one element when apps has changed
+
+	mu   sync.Mutex
+	apps []policy.App
+	last map[string]Entry // by policy: the last tick
+}
+
+// New complains of what cannot work. It starts nothing.
+func New(opts Options) (*Scaler, error) {
+	if opts.Query == nil {
+		return nil, errors.New("a scaler needs a Querier")
+	}
+	if opts.Ceiling < 0 {
+		return nil, fmt.Errorf("ceiling %d: want a number of replicas above 0, or 0 for %d", opts.Ceiling, policy.DefaultCeiling)
+	}
+	log := cmp.Or(opts.Log, slog.New(slog.DiscardHandler))
+	s := &Scaler{
+		query:   opts.Query,
+		journal: opts.Journal,
+		log:     log,
+		ceiling: cmp.Or(opts.Ceiling, policy.DefaultCeiling),
+		memory:  openMemory(opts.StateFile, log),
+		metrics: newMetrics(opts.Registerer),
+		changed: make(chan struct{}, 1),
+		last:    make(map[string]Entry),
+	}
+	s.guard = &guard{drivers: opts.Drivers, ceiling: s.ceiling, log: log, metrics: s.metrics}
+	if err := s.Reload(opts.Policies); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Reload replaces the policies. Those that did not change go on as if nothing
+// had happened; those that did start afresh. If any cannot work, none is
+// replaced.
+func (s *Scaler) Reload(policies []policy.App) error {
+	apps := slices.Clone(policies)
+	for i := range apps {
+		apps[i].Ceiling = s.ceiling
+	}
+	if err := s.check(apps); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.apps = apps
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default: // Run has not looked since the last change and will see both
+	}
+	return nil
+}
+
+// check finds what policy.Load cannot know, or what would make two loops share
+// one thing.
+func (s *Scaler) check(apps []policy.App) error {
+	var errs []error
+	names := make(map[string]bool)
+	targets := make(map[policy.Target]string)
+	for _, app := range apps {
+		if names[app.Name] {
+			errs = append(errs, fmt.Errorf("policy %s: there are two of that name", app.Name))
+		}
+		if other, ok := targets[app.Target]; ok {
+			errs = append(errs, fmt.Errorf("policy %s: %s is scaled by policy %s already", app.Name, app.Target, other))
+		}
+		if app.Interval <= 0 {
+			errs = append(errs, fmt.Errorf("policy %s: interval %v is not above 0", app.Name, app.Interval))
+		}
+		if _, err := s.guard.grip(app); err != nil {
+			errs = append(errs, err)
+		}
+		names[app.Name], targets[app.Target] = true, app.Name
+	}
+	return errors.Join(errs...)
+}
+
+// Status is a policy and what became of it at its last tick.
+type Status struct {
+	Policy policy.App `json:"policy"`
+	Last   *Entry     `json:"last,omitempty"` // nil before the first tick
+}
+
+// Policies returns the policies in force, in the order of their file.
+func (s *Scaler) Policies() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Status, len(s.apps))
+	for i, app := range s.apps {
+		all[i].Policy = app
+		if e, ok := s.last[app.Name]; ok {
+			all[i].Last = &e
+		}
+	}
+	return all
+}
+
+// Decisions returns entries of the journal, the newest first, beginning with
+// the last tick of each policy that is asked for.
+func (s *Scaler) Decisions(q JournalQuery) ([]Entry, error) {
+	if s.journal == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return q.pick(slices.Collect(maps.Values(s.last))), nil
+	}
+	return s.journal.Read(q)
+}
