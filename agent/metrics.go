@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// watched is a source with what it cost and how it failed.
+type watched struct {
+	Source
+
+	took     atomic.Int64 // ns, in all ticks
+	failed   atomic.Uint64
+	panicked atomic.Uint64
+}
+
+// metrics is what the agent says of itself, in two ways: as samples in its own
+// batches, where every collector has them, and to a Prometheus registry, where
+// they can be read when no collector can be reached.
+type metrics struct {
+	version string
+	backlog func() Backlog
+	clock   *Clock
+	sources []*watched
+
+	ticks   atomic.Uint64
+	missed  atomic.Uint64
+	samples atomic.Uint64
+	lost    atomic.Uint64 // batches that could not be spooled
+	took    atomic.Int64  // ns, the last tick
+}
+
+func newMetrics(opts Options, sources []*watched) *metrics {
+	return &metrics{version: opts.Version, backlog: opts.Backlog, clock: opts.Clock, sources: sources}
+}
+
+// fact is one of the agent's own metrics and where its value is.
+type fact struct {
+	name, help string
+	counter    bool
+	label      [2]string // name and value; empty if it has none
+	divisor    uint32
+	value      func() float64
+}
+
+// facts lists them all. It is the one place that knows their names.
+func (m *metrics) facts() []fact {
+	count := func(n *atomic.Uint64) func() float64 { return func() float64 { return float64(n.Load()) } }
+	spent := func(n *atomic.Int64) func() float64 {
+		return func() float64 { return float64(n.Load()/int64(time.Microsecond)) / 1e6 }
+	}
+	list := []fact{
+		{name: "plimsoll_agent_build_info", help: "Always 1; the label says which version this is.",
+			label: [2]string{"version", m.version}, value: func() float64 { return 1 }},
+		{name: "plimsoll_agent_ticks_total", help: "Times that the sources were read.", counter: true, value: count(&m.ticks)},
+		{name: "plimsoll_agent_ticks_missed_total", help: "Ticks left out because the one before took too long.", counter: true, value: count(&m.missed)},
+		{name: "plimsoll_agent_tick_duration_seconds", help: "How long it took to read all sources the last time.", divisor: 1e6, value: spent(&m.took)},
+		{name: "plimsoll_agent_samples_total", help: "Samples handed to the spool.", counter: true, value: count(&m.samples)},
+		{name: "plimsoll_agent_batches_lost_total", help: "Batches that could not be written to the spool.", counter: true, value: count(&m.lost)},
+		{name: "plimsoll_agent_clock_jumps_total", help: "Times that the node's clock was set, forward or back.", counter: true,
+			value: func() float64 { return float64(m.clock.Jumps()) }},
+	}
+	for _, s := range m.sources {
+		label := [2]string{"source", s.Name()}
+		list = append(list,
+			fact{name: "plimsoll_agent_source_duration_seconds_total", help: "Time spent reading the source.", counter: true, label: label, divisor: 1e6, value: spent(&s.took)},
+			fact{name: "plimsoll_agent_source_errors_total", help: "Ticks at which the source could not be read in full.", counter: true, label: label, value: count(&s.failed)},
+			fact{name: "plimsoll_agent_source_panics_total", help: "Ticks at which the source failed by a bug and gave nothing.", counter: true, label: label, value: count(&s.panicked)},
+		)
+	}
+	if m.backlog != nil {
+		of := func(pick func(Backlog) uint64) func() float64 {
+			return func() float64 { return float64(pick(m.backlog())) }
+		}
+		list = append(list,
+			fact{name: "plimsoll_agent_spool_bytes", help: "Size of the spool on disk.", value: of(func(b Backlog) uint64 { return b.SpoolBytes })},
+			fact{name: "plimsoll_agent_spool_dropped_batches_total", help: "Batches dropped, oldest first, because the spool was full.", counter: true,
+				value: of(func(b Backlog) uint64 { return b.Dropped })},
+			fact{name: "plimsoll_agent_spool_damaged_batches_total", help: "Batches found damaged on disk and stepped over.", counter: true,
+				value: of(func(b Backlog) uint64 { return b.Damaged })},
+			fact{name: "plimsoll_agent_unacknowledged_batches", help: "Batches on disk that no collector has confirmed.",
+				value: of(func(b Backlog) uint64 { return b.Unacknowledged })},
+		)
+	}
+	return list
+}
+
+// Describe makes metrics a prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect makes metrics a prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, f := range m.facts() {
+		var labels prometheus.Labels
+		if f.label[0] != "" {
+			labels = prometheus.Labels{f.label[0]: f.label[1]}
+		}
+		kind := prometheus.GaugeValue
+		if f.counter {
+			kind = prometheus.CounterValue
+		}
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(f.name, f.help, nil, labels), kind, f.value())
+	}
+}

@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"github.com/plimsoll-io/plimsoll/agent/cgroup"
+	"github.com/plimsoll-io/plimsoll/agent/sample"
+)
+
+// cgroupHealth is how the reading of containers fares: which files there are to
+// be read, and what the bounds have cost.
+type cgroupHealth struct {
+	files  *sample.Group
+	there  []cgroup.Opt[bool]
+	counts *sample.Group
+}
+
+// Positions in the counts group.
+const (
+	containersNow = iota
+	descriptorsNow
+	labelsCut
+	remainsDropped
+)
+
+func newCgroupHealth(fs *cgroup.FS) *cgroupHealth {
+	files := fs.Files()
+	for i, name := range files {
+		files[i] = "cgroup/" + name
+	}
+	return &cgroupHealth{
+		files: newAvailable(files).group,
+		counts: &sample.Group{
+			Labels: []sample.Label{{Name: "job", Value: "plimsoll-agent"}},
+			Series: []sample.Series{
+				containersNow:  {Metric: &sample.Metric{Name: "plimsoll_agent_containers", Help: "Containers that are read.", Type: sample.Gauge}},
+				descriptorsNow: {Metric: &sample.Metric{Name: "plimsoll_agent_cgroup_descriptors", Help: "Descriptors kept open to read containers.", Type: sample.Gauge}},
+				labelsCut:      {Metric: &sample.Metric{Name: "plimsoll_agent_container_labels_mended_total", Help: "Names, images and labels of containers that were too long or no text.", Type: sample.Counter}},
+				remainsDropped: {Metric: &sample.Metric{Name: "plimsoll_agent_container_remains_dropped_total", Help: "Containers whose last series ended early because too many had ended.", Type: sample.Counter}},
+			},
+		},
+	}
+}
+
+func (h *cgroupHealth) collect(b *sample.Batch, s *cgroupSource) {
+	h.there = s.fs.Availability(h.there[:0])
+	v := b.Add(h.files)
+	for i, there := range h.there {
+		switch {
+		case there.V:
+			v[i] = 1
+		case there.OK:
+			v[i] = 0
+		}
+	}
+	v = b.Add(h.counts)
+	v[containersNow] = float64(len(s.containers))
+	v[descriptorsNow] = float64(s.fs.Opened())
+	v[labelsCut] = float64(s.naming.cut)
+	v[remainsDropped] = float64(s.remains.dropped)
+}

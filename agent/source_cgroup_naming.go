@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/plimsoll-io/plimsoll/agent/discover"
+	"github.com/plimsoll-io/plimsoll/agent/sample"
+)
+
+// Bounds of what a container may have its series carry. Names, images and labels
+// are written by whoever starts containers: this engine takes values of 64 kB
+// that are not even text.
+const (
+	maxLabels     = 64
+	maxLabelValue = 1 << 10 // bytes
+)
+
+// naming makes the labels of containers.
+type naming struct {
+	wanted []wantedLabel
+	cut    uint64 // values that were cut or mended
+}
+
+// wantedLabel is one of the containers' own labels and what it is called on
+// their series.
+type wantedLabel struct{ key, name string }
+
+// newNaming takes the keys of wanted labels. Of those that come to the same
+// name the first counts.
+func newNaming(keys []string) naming {
+	var n naming
+	for _, key := range keys {
+		name := "container_label_" + strings.Map(legal, key)
+		taken := slices.ContainsFunc(n.wanted, func(w wantedLabel) bool { return w.name == name })
+		if !taken && len(n.wanted) < maxLabels {
+			n.wanted = append(n.wanted, wantedLabel{key, name})
+		}
+	}
+	return n
+}
+
+// legal makes a character fit for the name of a label.
+func legal(r rune) rune {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
+		return r
+	}
+	return '_'
+}
+
+// of are the labels of a container's series, sorted by name. A label without a
+// value is one that is not there, as Prometheus has it.
+func (n *naming) of(c *discover.Container) []sample.Label {
+	labels := []sample.Label{{Name: "id", Value: n.clean(c.Cgroup)}, cadvisorJob()}
+	add := func(name, value string) {
+		if value != "" {
+			labels = append(labels, sample.Label{Name: name, Value: n.clean(value)})
+		}
+	}
+	add("image", c.Image)
+	add("name", c.Name)
+	for _, w := range n.wanted {
+		add(w.name, c.Labels[w.key])
+	}
+	slices.SortFunc(labels, func(a, b sample.Label) int { return strings.Compare(a.Name, b.Name) })
+	return labels
+}
+
+// clean makes a value text of a bounded length.
+func (n *naming) clean(value string) string {
+	if len(value) <= maxLabelValue && utf8.ValidString(value) {
+		return value
+	}
+	n.cut++
+	if len(value) > maxLabelValue {
+		end := maxLabelValue
+		for end > 0 && !utf8.RuneStart(value[end]) {
+			end--
+		}
+		value = value[:end]
+	}
+	return strings.ToValidUTF8(value, "\uFFFD")
+}
+
+// cadvisorJob is the job that cAdvisor's series have by convention.
+func cadvisorJob() sample.Label { return sample.Label{Name: "job", Value: "cadvisor"} }

@@ -1,0 +1,762 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/plimsoll-io/plimsoll/agent/cgroup"
+	"github.com/plimsoll-io/plimsoll/agent/discover"
+	"github.com/plimsoll-io/plimsoll/agent/node"
+	"github.com/plimsoll-io/plimsoll/agent/sample"
+)
+
+const (
+	busyID = "1111111111111111111111111111111111111111111111111111111111111111"
+	idleID = "2222222222222222222222222222222222222222222222222222222222222222"
+)
+
+// harbour is a tree of control groups with a source on it that a test ticks by
+// hand.
+type harbour struct {
+	t       testing.TB
+	root    string
+	source  *cgroupSource
+	version uint64
+	list    []discover.Container
+	ooms    []string
+	batch   sample.Batch
+	tick    uint64
+	now     time.Time
+	ended   map[*sample.Group]bool
+}
+
+// newHarbour starts from a fixture of package cgroup. Its files are opened each
+// time: those of a copy, unlike the kernel's, can be read when they are removed.
+func newHarbour(t testing.TB, fixture string, containers ...discover.Container) *harbour {
+	t.Helper()
+	h := &harbour{t: t, root: t.TempDir(), list: containers, now: time.Unix(1_800_000_000, 0), ended: map[*sample.Group]bool{}}
+	archive, err := txtar.ParseFile(filepath.Join("cgroup/testdata", fixture+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := txtar.Write(archive, h.root); err != nil {
+		t.Fatal(err)
+	}
+	h.open(cgroup.Options{Root: h.root, Sysfs: h.sysfs(), MaxOpen: 1})
+	return h
+}
+
+func (h *harbour) open(opts cgroup.Options) {
+	h.t.Helper()
+	fs, err := cgroup.New(opts)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.source, err = newCgroupSource(fs, CgroupOptions{
+		Roots:      node.Roots{Proc: "node/testdata/kernel-6.18/proc"},
+		Lanes:      DefaultLanes(),
+		Containers: func() (uint64, []discover.Container) { return h.version, h.list },
+		OOMs:       func() []string { ids := h.ooms; h.ooms = nil; return ids },
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { h.source.Close() })
+}
+
+// sysfs names the devices of the fixtures.
+func (h *harbour) sysfs() string {
+	sysfs := h.t.TempDir()
+	for device, name := range map[string]string{"1:0": "ram0", "254:0": "vda"} {
+		dir := filepath.Join(sysfs, "dev/block", device)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			h.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "uevent"), []byte("DEVNAME="+name+"\n"), 0o644); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return sysfs
+}
+
+func (h *harbour) there(list ...discover.Container) { h.list = list; h.version++ }
+
+// sail is the next tick, one second later. It checks what has to hold for all
+// that a source does with its groups.
+func (h *harbour) sail() map[string]string {
+	h.t.Helper()
+	if err := h.collect(); err != nil {
+		h.t.Fatal(err)
+	}
+	return values(&h.batch)
+}
+
+func (h *harbour) collect() error {
+	h.t.Helper()
+	h.batch.Reset(h.tick, h.now)
+	h.tick++
+	h.now = h.now.Add(time.Second)
+	err := h.source.Collect(context.Background(), &h.batch)
+
+	has := make(map[string]bool)
+	for _, c := range h.batch.Columns {
+		if h.ended[c.Group] {
+			h.t.Errorf("tick %d: a group that has ended is back: %v", h.batch.Tick, c.Group.Labels)
+		}
+		for _, s := range c.Group.Series {
+			key := s.Metric.Name + labels(c.Group.Labels, s.Labels)
+			if has[key] {
+				h.t.Errorf("tick %d: two samples of %s", h.batch.Tick, key)
+			}
+			has[key] = true
+		}
+	}
+	for _, g := range h.batch.Ended {
+		if h.ended[g] {
+			h.t.Errorf("tick %d: a group ends twice: %v", h.batch.Tick, g.Labels)
+		}
+		h.ended[g] = true
+		for _, s := range g.Series {
+			if key := s.Metric.Name + labels(g.Labels, s.Labels); has[key] {
+				h.t.Errorf("tick %d: %s ends where it has a sample", h.batch.Tick, key)
+			}
+		}
+	}
+	return err
+}
+
+// skip is n ticks.
+func (h *harbour) skip(n int) {
+	h.t.Helper()
+	for range n {
+		h.sail()
+	}
+}
+
+// write changes a file of a container's group, by its path from the root.
+func (h *harbour) write(name, content string) {
+	h.t.Helper()
+	path := filepath.Join(h.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// remove takes a container's group away, and returns how to bring it back.
+func (h *harbour) remove(path string) (back func()) {
+	h.t.Helper()
+	dirs, _ := filepath.Glob(filepath.Join(h.root, "*", path))
+	dirs = append(dirs, filepath.Join(h.root, path))
+	hidden := h.t.TempDir()
+	moved := make(map[string]string)
+	for i, dir := range dirs {
+		to := filepath.Join(hidden, strconv.Itoa(i))
+		if os.Rename(dir, to) == nil {
+			moved[to] = dir
+		}
+	}
+	if len(moved) == 0 {
+		h.t.Fatalf("no group %s", path)
+	}
+	return func() {
+		for to, dir := range moved {
+			if err := os.Rename(to, dir); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// endedNames are the metrics of which a series ended at the last tick.
+func (h *harbour) endedNames() []string {
+	names := make(map[string]bool)
+	for _, g := range h.batch.Ended {
+		for _, s := range g.Series {
+			names[s.Metric.Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// web is the busy container of the fixtures, cron the idle one.
+func web() discover.Container {
+	return discover.Container{
+		Cgroup: "/docker/" + busyID, Runtime: "docker", ID: busyID,
+		Known: true, Name: "web", Image: "shop/web:2.1", Started: time.Unix(1_799_999_000, 5e8),
+		Labels: map[string]string{
+			"com.docker.compose.project": "shop",
+			"com.docker.compose.service": "web",
+			"maintainer":                 "somebody", // not wanted
+		},
+	}
+}
+
+func cron() discover.Container {
+	return discover.Container{Cgroup: "/docker/" + idleID, Runtime: "docker", ID: idleID, Known: true, Name: "cron", Image: "shop/cron:1"}
+}
+
+func scoped(c discover.Container) discover.Container {
+	c.Cgroup = "/system.slice/docker-" + c.ID + ".scope"
+	return c
+}
+
+func TestCgroupSourceSaysWhatItLacks(t *testing.T) {
+	none := func() (uint64, []discover.Container) { return 0, nil }
+	for name, opts := range map[string]CgroupOptions{
+		"needs to be told of containers": {Root: t.TempDir()},
+		"--path.cgroup":                  {Root: t.TempDir(), Containers: none},
+	} {
+		if _, err := CgroupSource(opts); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want one with %q", err, name)
+		}
+	}
+}
+
+func TestCgroupExposition(t *testing.T) {
+	for fixture, containers := range map[string][]discover.Container{
+		"v1":     {web(), cron()},
+		"v2":     {scoped(web()), scoped(cron())},
+		"hybrid": {web(), cron()},
+	} {
+		t.Run(fixture, func(t *testing.T) {
+			h := newHarbour(t, fixture, containers...)
+			h.sail()
+			golden(t, "golden_"+fixture+".prom", exposition(&h.batch))
+		})
+	}
+}
+
+// of picks the values of one metric that have all of some labels in their text.
+func of(got map[string]string, metric string, with ...string) []string {
+	var found []string
+	for series, value := range got {
+		if name, _, _ := strings.Cut(series, "{"); name != metric {
+			continue
+		}
+		if !slices.ContainsFunc(with, func(l string) bool { return !strings.Contains(series, l) }) {
+			found = append(found, value)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func want(t *testing.T, got map[string]string, value, metric string, with ...string) {
+	t.Helper()
+	found := of(got, metric, with...)
+	if value == "" && len(found) == 0 {
+		return
+	}
+	if len(found) != 1 || found[0] != value {
+		t.Errorf("%s%v is %q, want %q", metric, with, found, value)
+	}
+}
+
+func TestContainerWithoutMemoryLimitHasLimitZero(t *testing.T) {
+	for _, fixture := range []string{"v1", "v2", "hybrid"} {
+		t.Run(fixture, func(t *testing.T) {
+			c := cron()
+			if fixture == "v2" {
+				c = scoped(c)
+			}
+			got := newHarbour(t, fixture, c).sail()
+			want(t, got, "0", "container_spec_memory_limit_bytes", `name="cron"`)
+			want(t, got, "", "container_spec_cpu_quota", `name="cron"`)
+			want(t, got, "", "container_cpu_cfs_throttled_seconds_total", `name="cron"`)
+		})
+	}
+}
+
+// What the kernel does not say must not turn up as 0, which is a statement.
+func TestWhatTheKernelDoesNotSayIsNotExported(t *testing.T) {
+	tests := map[string]struct {
+		fixture string
+		remove  string // glob from the root
+		absent  []string
+	}{
+		"version 1 knows no pressure and no events": {"v1", "", []string{
+			"container_pressure_cpu_waiting_seconds_total", "container_pressure_memory_stalled_seconds_total",
+			"container_memory_events_high_total", "container_memory_events_max_total",
+		}},
+		"hybrid without unified groups knows no pressure": {"hybrid", "unified/docker", []string{
+			"container_pressure_cpu_waiting_seconds_total", "container_pressure_io_stalled_seconds_total",
+		}},
+		"a group without memory controller": {"v2", "system.slice/*/memory.[cselm]*", []string{
+			"container_memory_usage_bytes", "container_memory_working_set_bytes", "container_memory_rss",
+			"container_spec_memory_limit_bytes", "container_oom_events_total", "container_memory_failcnt",
+		}},
+		"a kernel without memory.peak": {"v2", "system.slice/*/memory.peak", []string{"container_memory_max_usage_bytes"}},
+		"a group without I/O":          {"v1", "blkio/docker", []string{"container_fs_reads_total", "container_blkio_device_usage_total"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := web()
+			if tt.fixture == "v2" {
+				c = scoped(c)
+			}
+			h := newHarbour(t, tt.fixture, c)
+			if tt.remove != "" {
+				found, _ := filepath.Glob(filepath.Join(h.root, tt.remove))
+				if len(found) == 0 {
+					t.Fatal("nothing to remove")
+				}
+				for _, path := range found {
+					if err := os.RemoveAll(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for range 20 { // whichever the lane
+				got := h.sail()
+				for _, metric := range tt.absent {
+					want(t, got, "", metric, `id="`+c.Cgroup)
+				}
+			}
+		})
+	}
+}
+
+func TestFileThatIsMissingIsSaidToBe(t *testing.T) {
+	h := newHarbour(t, "v1", web())
+	got := h.sail()
+	want(t, got, "0", "plimsoll_agent_source_available", `file="cgroup/cpu.pressure"`)
+	want(t, got, "1", "plimsoll_agent_source_available", `file="cgroup/memory/memory.stat"`)
+	want(t, got, "1", "plimsoll_agent_containers")
+}
+
+func TestLanesAreSpreadOverTheirTicks(t *testing.T) {
+	h := newHarbour(t, "v1")
+	for i := range 30 {
+		c := discover.Container{Cgroup: fmt.Sprintf("/docker/%03d", i), Known: true}
+		h.write("memory"+c.Cgroup+"/memory.usage_in_bytes", "1\n")
+		h.write("memory"+c.Cgroup+"/memory.stat", "total_rss 1\n")
+		h.write("cpu,cpuacct"+c.Cgroup+"/cpuacct.usage", "1\n")
+		h.write("pids"+c.Cgroup+"/pids.current", "1\n")
+		h.list = append(h.list, c)
+	}
+	first := h.sail()
+	if n := len(of(first, "container_threads")); n != 30 {
+		t.Errorf("at its first tick %d of 30 containers are read in full", n)
+	}
+	for tick := range 30 {
+		got := h.sail()
+		usage, rss, threads := len(of(got, "container_memory_usage_bytes", "/docker/")), len(of(got, "container_memory_rss")), len(of(got, "container_threads"))
+		if usage != 30 || rss != 6 || threads != 2 {
+			t.Errorf("tick %d: %d in the first lane, %d in the second, %d in the third; want 30, 6, 2", tick+1, usage, rss, threads)
+		}
+	}
+}
+
+func TestMemoryIsReadAtOnceWhenUsageJumps(t *testing.T) {
+	usage := "memory/docker/" + busyID + "/memory.usage_in_bytes"
+	tests := map[string]struct {
+		from, to uint64
+		jump     bool
+	}{
+		"by more than 1 MiB and 2 %": {100 << 20, 103 << 20, true},
+		"downwards, too":             {103 << 20, 99 << 20, true},
+		"but not by less than 2 %":   {100 << 20, 101<<20 + 1<<19, false},
+		"and not by less than 1 MiB": {1 << 20, 3 << 19, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHarbour(t, "v1", web())
+			h.write(usage, strconv.FormatUint(tt.from, 10)+"\n")
+			h.skip(2)
+			h.write(usage, strconv.FormatUint(tt.to, 10)+"\n")
+			if n := len(of(h.sail(), "container_memory_rss")); (n == 1) != tt.jump {
+				t.Errorf("memory.stat was read %d times at that tick", n)
+			}
+			if n := len(of(h.sail(), "container_memory_rss")); n != 0 {
+				t.Error("and once more at the next, though nothing moved")
+			}
+		})
+	}
+}
+
+func TestThrottlingIsOnlyToldWhileThereIsAQuota(t *testing.T) {
+	h := newHarbour(t, "v1", web())
+	want(t, h.sail(), "4.482584984", "container_cpu_cfs_throttled_seconds_total")
+	h.write("cpu,cpuacct/docker/"+busyID+"/cpu.cfs_quota_us", "-1\n")
+	h.skip(15)
+	want(t, h.sail(), "", "container_cpu_cfs_throttled_seconds_total")
+}
+
+func TestDockerContainerWaitsForItsName(t *testing.T) {
+	anonymous := web()
+	anonymous.Known, anonymous.Name, anonymous.Image, anonymous.Labels = false, "", "", nil
+	const usage, named = "container_cpu_usage_seconds_total", `name="web"`
+
+	t.Run("and then has never been anything else", func(t *testing.T) {
+		h := newHarbour(t, "v1", anonymous)
+		want(t, h.sail(), "", usage, busyID)
+		h.there(web())
+		want(t, h.sail(), "4.563464107", usage, busyID, named)
+		if len(h.batch.Ended) != 0 {
+			t.Errorf("ended: %v", h.endedNames())
+		}
+	})
+	t.Run("two seconds and no longer", func(t *testing.T) {
+		h := newHarbour(t, "v1", anonymous)
+		h.skip(2)
+		got := h.sail()
+		want(t, got, "4.563464107", usage, busyID)
+		want(t, got, "", usage, named)
+		want(t, got, "4136960", "container_memory_rss", busyID) // all of it, at its first tick
+	})
+	t.Run("and changes its series when it comes late", func(t *testing.T) {
+		h := newHarbour(t, "v1", anonymous)
+		h.skip(4)
+		h.there(web())
+		got := h.sail()
+		want(t, got, "4.563464107", usage, busyID, named)
+		want(t, got, "4.563464107", usage, busyID) // the only one
+		if !slices.Contains(h.endedNames(), usage) || !slices.Contains(h.endedNames(), "container_last_seen") {
+			t.Errorf("ended: %v", h.endedNames())
+		}
+	})
+	t.Run("not if it is no Docker container", func(t *testing.T) {
+		other := anonymous
+		other.Runtime = "containerd"
+		want(t, newHarbour(t, "v1", other).sail(), "4.563464107", usage, busyID)
+	})
+}
+
+func TestNewsThatChangeNoLabelChangeNoSeries(t *testing.T) {
+	h := newHarbour(t, "v1", web())
+	h.sail()
+	later := web()
+	later.Started = later.Started.Add(time.Hour)
+	h.there(later)
+	h.skip(15)
+	if len(h.ended) != 0 {
+		t.Errorf("%d groups ended", len(h.ended))
+	}
+}
+
+func TestEndOfAContainer(t *testing.T) {
+	const usage, seen, ooms = "container_cpu_usage_seconds_total", "container_last_seen", "container_oom_events_total"
+	t.Run("found by its removed group", func(t *testing.T) {
+		h := newHarbour(t, "hybrid", web(), cron())
+		h.skip(3)
+		h.remove(web().Cgroup)
+		want(t, h.sail(), "", usage, "web")
+		if !slices.Contains(h.endedNames(), usage) || slices.Contains(h.endedNames(), seen) {
+			t.Errorf("ended: %v", h.endedNames())
+		}
+		want(t, h.sail(), "0", usage, "cron")
+	})
+	t.Run("told, with a last reading", func(t *testing.T) {
+		h := newHarbour(t, "hybrid", web())
+		h.skip(3)
+		h.write("unified/docker/"+busyID+"/cpu.stat", "usage_usec 999000000\n")
+		h.there()
+		got := h.sail()
+		want(t, got, "999", usage, "web")
+		want(t, got, "1", ooms, "web")
+		want(t, h.sail(), "", usage, "web")
+		if !slices.Contains(h.endedNames(), usage) {
+			t.Errorf("ended: %v", h.endedNames())
+		}
+	})
+	t.Run("leaves for five minutes when it was seen and what killed it", func(t *testing.T) {
+		h := newHarbour(t, "hybrid", web())
+		h.skip(4) // last seen 3 s after the start
+		h.remove(web().Cgroup)
+		h.there()
+		for second := 4; second < 304; second++ {
+			for _, value := range of(h.sail(), seen, "web") {
+				if value != "1800000003" {
+					t.Fatalf("second %d: last seen %s", second, value)
+				}
+			}
+		}
+		if got := h.sail(); len(of(got, seen, "web")) != 0 || !slices.Contains(h.endedNames(), ooms) {
+			t.Errorf("after 5 minutes %v is left, %v ended", of(got, seen, "web"), h.endedNames())
+		}
+		if h.sail(); len(h.source.remains.list) != 0 {
+			t.Error("still remembered")
+		}
+	})
+	t.Run("by lack of memory is known from the engine", func(t *testing.T) {
+		h := newHarbour(t, "hybrid", cron())
+		want(t, h.sail(), "0", ooms, "cron")
+		h.remove(cron().Cgroup)
+		h.there()
+		h.sail()
+		h.ooms = []string{idleID, "somebody else"} // later than the end
+		want(t, h.sail(), "1", ooms, "cron")
+	})
+	t.Run("of a child by lack of memory is told at once and counted once", func(t *testing.T) {
+		h := newHarbour(t, "hybrid", cron())
+		h.skip(2)
+		h.ooms = []string{idleID}
+		want(t, h.sail(), "1", ooms, "cron")
+		h.write("memory/docker/"+idleID+"/memory.oom_control", "oom_kill 1\n") // the same kill
+		var last []string
+		for range 15 {
+			if v := of(h.sail(), ooms, "cron"); len(v) > 0 {
+				last = v
+			}
+		}
+		if len(last) != 1 || last[0] != "1" {
+			t.Errorf("counted %v", last)
+		}
+	})
+}
+
+func TestRestartedContainerGoesOnWithItsCount(t *testing.T) {
+	h := newHarbour(t, "v1", web())
+	want(t, h.sail(), "1", "container_oom_events_total", "web")
+	back := h.remove(web().Cgroup)
+	h.sail()
+	back()
+	h.write("memory/docker/"+busyID+"/memory.oom_control", "oom_kill 2\n")
+	seen := 0
+	for range 4 {
+		got := h.sail()
+		seen += len(of(got, "container_cpu_usage_seconds_total", "web"))
+		for _, n := range of(got, "container_oom_events_total", "web") {
+			if n != "1" && n != "3" {
+				t.Errorf("kills before and after the restart: %s, want 1 and then 3", n)
+			}
+		}
+	}
+	if seen != 4 {
+		t.Errorf("%d of 4 ticks after the restart have it", seen)
+	}
+	if n := len(h.source.remains.list); n != 0 {
+		t.Errorf("%d remain beside it", n)
+	}
+}
+
+func TestContainerListedAgainAtOnceDoesNotRunIntoItsOwnEnd(t *testing.T) {
+	h := newHarbour(t, "hybrid", web())
+	h.sail()
+	for range 10 { // harbour.collect checks the rest
+		h.there()
+		h.sail()
+		h.there(web())
+		h.sail()
+	}
+	h.skip(2)
+	want(t, h.sail(), "0.161554", "container_cpu_usage_seconds_total", "web")
+}
+
+func TestOnlySoManyRemain(t *testing.T) {
+	h := newHarbour(t, "v1")
+	const n = maxRemains + 10
+	for i := range n {
+		c := discover.Container{Cgroup: fmt.Sprintf("/docker/%04d", i), Known: true}
+		h.write("cpu,cpuacct"+c.Cgroup+"/cpuacct.usage", "1\n")
+		h.list = append(h.list, c)
+	}
+	h.sail()
+	h.there()
+	h.skip(20)
+	if len(h.source.remains.list) != maxRemains || h.source.remains.dropped != n-maxRemains {
+		t.Errorf("%d remain, %d were dropped", len(h.source.remains.list), h.source.remains.dropped)
+	}
+}
+
+func TestDevicesComeAndGo(t *testing.T) {
+	h := newHarbour(t, "v2", scoped(web()))
+	stat := scoped(web()).Cgroup + "/io.stat"
+	want(t, h.sail(), "1015808", "container_fs_writes_bytes_total", `device="/dev/ram0"`)
+	h.write(stat, "254:0 rbytes=7 wbytes=0 rios=1 wios=0\n")
+	for range 15 {
+		h.sail()
+		if slices.Contains(h.endedNames(), "container_fs_writes_bytes_total") {
+			want(t, values(&h.batch), "7", "container_fs_reads_bytes_total", `device="/dev/vda"`)
+			want(t, values(&h.batch), "7", "container_blkio_device_usage_total", `operation="Read"`, `major="254"`)
+			return
+		}
+	}
+	t.Error("the device that is gone has not ended")
+}
+
+func TestOneContainerThatCannotBeReadCostsNoOther(t *testing.T) {
+	h := newHarbour(t, "v1", web(), cron())
+	h.write("memory/docker/"+busyID+"/memory.stat", "total_rss much\n")
+	err := h.collect()
+	if err == nil || !strings.Contains(err.Error(), "memory.stat") || !strings.Contains(err.Error(), busyID) {
+		t.Errorf("error %v, want one that names file and container", err)
+	}
+	got := values(&h.batch)
+	want(t, got, "4.563464107", "container_cpu_usage_seconds_total", "web")
+	want(t, got, "", "container_memory_rss", "web")
+	want(t, got, "0", "container_memory_rss", "cron")
+}
+
+func TestTickThatHasNoTimeLeftSaysSo(t *testing.T) {
+	h := newHarbour(t, "v1", web(), cron())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var b sample.Batch
+	b.Reset(0, h.now)
+	if err := h.source.Collect(ctx, &b); err == nil || !strings.Contains(err.Error(), "not all containers") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestContainersCannotForgeLabels(t *testing.T) {
+	c := web()
+	c.Name = "\xff\xfeevil\nname"
+	c.Image = strings.Repeat("ß", 1000)
+	c.Labels = map[string]string{
+		"com.docker.compose.project": strings.Repeat("x", 100_000),
+		"com.docker.compose.service": "",
+		"__name__":                   "up", "instance": "other", "job": "other",
+	}
+	h := newHarbour(t, "v1", c)
+	h.sail()
+	got := make(map[string]string)
+	for _, l := range h.source.containers[0].series.labels {
+		got[l.Name] = l.Value
+	}
+	wanted := map[string]string{
+		"id": c.Cgroup, "job": "cadvisor", "name": "\uFFFDevil\nname", "image": strings.Repeat("ß", 512),
+		"container_label_com_docker_compose_project": strings.Repeat("x", 1024),
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Error(diff)
+	}
+	want(t, values(&h.batch), "3", "plimsoll_agent_container_labels_mended_total")
+}
+
+func TestWantedLabels(t *testing.T) {
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = fmt.Sprint("label.", i)
+	}
+	tests := map[string]struct {
+		keys []string
+		want []string
+	}{
+		"get a legal name":                 {[]string{"com.example/a-b é"}, []string{"container_label_com_example_a_b__"}},
+		"that come to the same count once": {[]string{"a.b", "a-b"}, []string{"container_label_a_b"}},
+		"are limited in number":            {many, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNaming(tt.keys)
+			if len(n.wanted) > maxLabels {
+				t.Errorf("%d labels", len(n.wanted))
+			}
+			for i := range tt.want {
+				if n.wanted[i].name != tt.want[i] || len(n.wanted) != len(tt.want) {
+					t.Errorf("%v, want %q", n.wanted, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func FuzzCleanLabel(f *testing.F) {
+	f.Add("web")
+	f.Add("\xff" + strings.Repeat("é", 600))
+	f.Fuzz(func(t *testing.T, value string) {
+		n := newNaming(nil)
+		got := n.clean(value)
+		if strings.ToValidUTF8(got, "") != got || len(got) > 3*maxLabelValue {
+			t.Errorf("%q becomes %q", value, got)
+		}
+		if again := n.clean(got); len(got) <= maxLabelValue && again != got {
+			t.Errorf("%q becomes %q and then %q", value, got, again)
+		}
+	})
+}
+
+func TestSteadyCgroupSourceAllocatesNothing(t *testing.T) {
+	for _, fixture := range []string{"v1", "v2", "hybrid"} {
+		t.Run(fixture, func(t *testing.T) {
+			a, b := web(), cron()
+			if fixture == "v2" {
+				a, b = scoped(a), scoped(b)
+			}
+			h := newHarbour(t, fixture, a, b)
+			h.source.Close()
+			h.open(cgroup.Options{Root: h.root, MaxOpen: 100})
+			h.skip(20)
+			var err error
+			allocs := testing.AllocsPerRun(60, func() {
+				h.batch.Reset(h.tick, h.now)
+				h.tick++
+				h.now = h.now.Add(time.Second)
+				if e := h.source.Collect(context.Background(), &h.batch); e != nil {
+					err = e
+				}
+			})
+			if err != nil || allocs != 0 {
+				t.Errorf("%v allocations per tick, error %v", allocs, err)
+			}
+		})
+	}
+}
+
+func TestClosedCgroupSourceHoldsNoDescriptor(t *testing.T) {
+	before, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarbour(t, "hybrid", web(), cron())
+	h.source.Close()
+	h.open(cgroup.Options{Root: h.root, MaxOpen: 100})
+	h.skip(20)
+	if err := h.source.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after) != len(before) {
+		t.Errorf("%d descriptors, %d before", len(after), len(before))
+	}
+}
+
+func BenchmarkCgroupSource(b *testing.B) {
+	h := newHarbour(b, "hybrid")
+	stat, err := os.ReadFile(filepath.Join(h.root, "memory/docker", busyID, "memory.stat"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 20 {
+		c := discover.Container{Cgroup: fmt.Sprintf("/docker/%02d", i), Known: true}
+		h.write("memory"+c.Cgroup+"/memory.stat", string(stat))
+		for name, content := range map[string]string{
+			"unified/cpu.stat": "usage_usec 1\nuser_usec 1\nsystem_usec 0\n", "cpu/cpu.stat": "nr_periods 0\n",
+			"memory/memory.usage_in_bytes": "4096\n", "unified/cpu.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n",
+		} {
+			dir, file := filepath.Split(name)
+			h.write(dir+c.Cgroup+"/"+file, content)
+		}
+		h.list = append(h.list, c)
+	}
+	h.source.Close()
+	h.open(cgroup.Options{Root: h.root, MaxOpen: 1000})
+	h.skip(1)
+	b.ReportAllocs()
+	for b.Loop() { // one tick of 20 containers at the default lanes
+		h.batch.Reset(h.tick, h.now)
+		h.tick++
+		h.now = h.now.Add(time.Second)
+		if err := h.source.Collect(context.Background(), &h.batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

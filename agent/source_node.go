@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/plimsoll-io/plimsoll/agent/node"
+	"github.com/plimsoll-io/plimsoll/agent/sample"
+)
+
+// NodeOptions say where and how often the node itself is read.
+type NodeOptions struct {
+	Roots node.Roots
+	Lanes Lanes // first: CPU, load, memory; second: pressure, network; third: the rest
+}
+
+// NodeSource reads the node: CPUs, memory, pressure, network, disks. Its
+// series have the names and labels that node_exporter gives them, so that
+// dashboards and rules made for that work unchanged.
+func NodeSource(opts NodeOptions) Source {
+	return newNodeSource(opts, node.ReadUname)
+}
+
+type nodeSource struct {
+	read  *node.Reader
+	files []nodeFile
+	avail *available
+	rare  uint64 // the lane of avail
+}
+
+// nodeFile is a file of the kernel and the series made of it.
+type nodeFile struct {
+	name   string // in plimsoll_agent_source_available; empty if it is no file
+	lane   uint64
+	series nodeSeries
+}
+
+// nodeSeries reads a file and adds what it says to b. When the file cannot be
+// read, series that had values before are Absent in b: a value that is not
+// renewed must not pass for a fresh one.
+type nodeSeries interface {
+	collect(b *sample.Batch) error
+}
+
+func newNodeSource(opts NodeOptions, uname func(*node.Uname) error) *nodeSource {
+	first, second, third := opts.Lanes.First, opts.Lanes.Second, opts.Lanes.Third
+	r := node.New(opts.Roots)
+	network := newNodeNetwork(r)
+	s := &nodeSource{
+		read: r,
+		rare: third,
+		files: []nodeFile{
+			{"", first, newNodeClock()},
+			{"proc/stat", first, newNodeStat(r)},
+			{"proc/loadavg", first, newNodeLoad(r)},
+			{"proc/meminfo", first, newNodeMemory(r)},
+			{"proc/pressure/cpu", second, newNodePressure(r, node.CPUPressure)},
+			{"proc/pressure/memory", second, newNodePressure(r, node.MemoryPressure)},
+			{"proc/pressure/io", second, newNodePressure(r, node.IOPressure)},
+			{"proc/pressure/irq", second, newNodePressure(r, node.IRQPressure)},
+			{"proc/net/dev", second, network},
+			{"", third, nodeLinks{network}},
+			{"proc/diskstats", third, newNodeDisks(r)},
+			{"proc/vmstat", third, newNodeVM(r)},
+			{"", third, newNodeUname(uname)},
+		},
+	}
+	var names []string
+	for _, f := range s.files {
+		if f.name != "" {
+			names = append(names, f.name)
+		}
+	}
+	s.avail = newAvailable(names)
+	return s
+}
+
+func (s *nodeSource) Name() string { return "node" }
+
+// Collect reads the files whose lane it is. None of them blocks, so it does
+// not look at ctx in between.
+func (s *nodeSource) Collect(_ context.Context, b *sample.Batch) error {
+	var errs []error
+	at := 0 // in avail
+	for i := range s.files {
+		f := &s.files[i]
+		if due(f.lane, b.Tick, 0) {
+			err := f.series.collect(b)
+			if f.name != "" {
+				s.avail.ok[at] = err == nil
+			}
+			if err != nil && !missing(err) {
+				errs = append(errs, err)
+			}
+		}
+		if f.name != "" {
+			at++
+		}
+	}
+	if due(s.rare, b.Tick, 0) {
+		s.avail.add(b)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *nodeSource) Close() error {
+	for _, f := range s.files {
+		if n, ok := f.series.(*nodeNetwork); ok {
+			n.close()
+		}
+	}
+	s.read.Close()
+	return nil
+}
+
+// missing tells a kernel that has no such file, which is a fact, from one that
+// cannot be read, which is a fault.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// nodeJob is the job that node_exporter's series have by convention.
+func nodeJob() sample.Label { return sample.Label{Name: "job", Value: "node-exporter"} }
+
+// nodeGroup is a group that is there once its file has been read.
+type nodeGroup struct {
+	*sample.Group
+	used bool
+}
+
+func newNodeGroup(series ...sample.Series) nodeGroup {
+	return nodeGroup{Group: &sample.Group{Labels: []sample.Label{nodeJob()}, Series: series}}
+}
+
+func (g *nodeGroup) add(b *sample.Batch) []float64 {
+	g.used = true
+	return b.Add(g.Group)
+}
+
+// unread says that what g had is unknown now.
+func (g *nodeGroup) unread(b *sample.Batch) {
+	if g.used {
+		b.Add(g.Group)
+	}
+}
+
+// numbers sets v to n, Absent where it is not known, each divided by its
+// metric's divisor.
+func (g *nodeGroup) numbers(v []float64, n ...node.Number) {
+	for i := range n {
+		if !n[i].Known {
+			continue
+		}
+		v[i] = float64(n[i].Value)
+		if d := g.Series[i].Metric.Divisor; d > 1 {
+			v[i] /= float64(d)
+		}
+	}
+}
