@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/plimsoll-io/plimsoll/alerting"
+	"github.com/plimsoll-io/plimsoll/internal/conf"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// checkCommand tells every mistake in files that a person wrote, without
+// starting anything.
+type checkCommand struct {
+	*cli
+	files   []string
+	command string // whose configuration file it is
+	ceiling int
+}
+
+func (c *cli) check() {
+	k := c.app.Command("check", "Tell every mistake in configuration files, with its place and what to do.")
+	cmd := &checkCommand{cli: c}
+	add := func(name, help string, one func(file string) (string, conf.Problems)) {
+		sub := k.Command(name, help)
+		c.commands["check "+name] = func(context.Context) error { return cmd.all(one) }
+		sub.Arg("file", "Files to check.").Required().StringsVar(&cmd.files)
+		switch name {
+		case "config":
+			sub.Flag("command", "The command that the file is for.").Default("up").EnumVar(&cmd.command, "up", "agent", "collector")
+		case "policies":
+			sub.Flag("scaler.absolute-max", "The collector's bound on replicas.").Default(fmt.Sprint(policy.DefaultCeiling)).IntVar(&cmd.ceiling)
+		}
+	}
+	add("config", "The file given by --config.file.", cmd.config)
+	add("policies", "Scaling policies.", cmd.policies)
+	add("rules", "Prometheus rule files.", cmd.rules)
+	add("alerting", "An alertmanager.yml.", cmd.alerting)
+}
+
+// all checks every file and prints what it finds. The findings are the result,
+// so they go to standard output.
+func (c *checkCommand) all(one func(file string) (string, conf.Problems)) error {
+	found := 0
+	for _, file := range c.files {
+		what, problems := one(file)
+		if len(problems) == 0 {
+			fmt.Fprintf(c.stdout, "%s: ok, %s\n", file, what)
+			continue
+		}
+		found += len(problems)
+		if _, err := fmt.Fprintln(c.stdout, strings.TrimRight(problems.Render(), "\n")); err != nil {
+			return err
+		}
+	}
+	if found > 0 {
+		return exitError{exitFindings, fmt.Errorf("%s found", count(found, "problem"))}
+	}
+	return nil
+}
+
+func (c *checkCommand) config(file string) (string, conf.Problems) {
+	trial := newCLI(io.Discard, io.Discard, nil)
+	n, problems := newCLI(io.Discard, io.Discard, nil).applyConfigFile(c.command, trial.flag, file)
+	return count(n, "setting"), problems
+}
+
+func (c *checkCommand) policies(file string) (string, conf.Problems) {
+	apps, problems := loadPolicies(file, c.ceiling)
+	return count(len(apps), "policy"), problems
+}
+
+func (c *checkCommand) rules(file string) (string, conf.Problems) {
+	return "rules", alerting.CheckRules([]string{file})
+}
+
+func (c *checkCommand) alerting(file string) (string, conf.Problems) {
+	return "routes and receivers", alerting.CheckConfig(file)
+}
+
+// loadPolicies reads a policy file as the collector does.
+func loadPolicies(file string, ceiling int) ([]policy.App, conf.Problems) {
+	doc, problems := readYAML(file)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	promql := parser.NewParser(parser.Options{})
+	f, problems := policy.Load(doc, policy.Options{Ceiling: ceiling, CheckQuery: func(q string) error {
+		_, err := promql.ParseExpr(q)
+		return err
+	}})
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return f.Apps, nil
+}
+
+// count is a number of things in words.
+func count(n int, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case what == "policy":
+		what = "policie"
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
