@@ -21,6 +21,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/agent/stream"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
+	"github.com/plimsoll-io/plimsoll/internal/trim"
 )
 
 // agentFlags are the settings of an agent, in whatever process it runs.
@@ -71,6 +72,9 @@ func (c *agentCommand) run(ctx context.Context) error {
 	a, err := newAgent(c.agentFlags, c.data, c.collector, nil, c.log())
 	if err != nil {
 		return err
+	}
+	if err := trim.Executable(); err != nil {
+		c.log().Debug("the program's start stays in memory", "err", err)
 	}
 	return errors.Join(a.run(ctx), a.close())
 }

@@ -73,6 +73,6 @@ func (c *collectorCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "Plimsoll collects at %s, agents connect to %s\n", p.server.URL(), p.server.GRPCAddress())
+	fmt.Fprintf(c.stdout, "Plimsoll collects: %s (agents connect to %s)\n", p.server.URL(), p.server.GRPCAddress())
 	return errors.Join(p.run(ctx, c.hangup), p.close())
 }
