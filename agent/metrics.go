@@ -52,15 +52,19 @@ func (m *metrics) facts() []fact {
 		return func() float64 { return float64(n.Load()/int64(time.Microsecond)) / 1e6 }
 	}
 	list := []fact{
-		{name: "plimsoll_agent_build_info", help: "Always 1; the label says which version this is.",
-			label: [2]string{"version", m.version}, value: func() float64 { return 1 }},
+		{
+			name: "plimsoll_agent_build_info", help: "Always 1; the label says which version this is.",
+			label: [2]string{"version", m.version}, value: func() float64 { return 1 },
+		},
 		{name: "plimsoll_agent_ticks_total", help: "Times that the sources were read.", counter: true, value: count(&m.ticks)},
 		{name: "plimsoll_agent_ticks_missed_total", help: "Ticks left out because the one before took too long.", counter: true, value: count(&m.missed)},
 		{name: "plimsoll_agent_tick_duration_seconds", help: "How long it took to read all sources the last time.", divisor: 1e6, value: spent(&m.took)},
 		{name: "plimsoll_agent_samples_total", help: "Samples handed to the spool.", counter: true, value: count(&m.samples)},
 		{name: "plimsoll_agent_batches_lost_total", help: "Batches that could not be written to the spool.", counter: true, value: count(&m.lost)},
-		{name: "plimsoll_agent_clock_jumps_total", help: "Times that the node's clock was set, forward or back.", counter: true,
-			value: func() float64 { return float64(m.clock.Jumps()) }},
+		{
+			name: "plimsoll_agent_clock_jumps_total", help: "Times that the node's clock was set, forward or back.", counter: true,
+			value: func() float64 { return float64(m.clock.Jumps()) },
+		},
 	}
 	for _, s := range m.sources {
 		label := [2]string{"source", s.Name()}
@@ -76,12 +80,18 @@ func (m *metrics) facts() []fact {
 		}
 		list = append(list,
 			fact{name: "plimsoll_agent_spool_bytes", help: "Size of the spool on disk.", value: of(func(b Backlog) uint64 { return b.SpoolBytes })},
-			fact{name: "plimsoll_agent_spool_dropped_batches_total", help: "Batches dropped, oldest first, because the spool was full.", counter: true,
-				value: of(func(b Backlog) uint64 { return b.Dropped })},
-			fact{name: "plimsoll_agent_spool_damaged_batches_total", help: "Batches found damaged on disk and stepped over.", counter: true,
-				value: of(func(b Backlog) uint64 { return b.Damaged })},
-			fact{name: "plimsoll_agent_unacknowledged_batches", help: "Batches on disk that no collector has confirmed.",
-				value: of(func(b Backlog) uint64 { return b.Unacknowledged })},
+			fact{
+				name: "plimsoll_agent_spool_dropped_batches_total", help: "Batches dropped, oldest first, because the spool was full.", counter: true,
+				value: of(func(b Backlog) uint64 { return b.Dropped }),
+			},
+			fact{
+				name: "plimsoll_agent_spool_damaged_batches_total", help: "Batches found damaged on disk and stepped over.", counter: true,
+				value: of(func(b Backlog) uint64 { return b.Damaged }),
+			},
+			fact{
+				name: "plimsoll_agent_unacknowledged_batches", help: "Batches on disk that no collector has confirmed.",
+				value: of(func(b Backlog) uint64 { return b.Unacknowledged }),
+			},
 		)
 	}
 	return list

@@ -65,7 +65,7 @@ func listen(flag, address string, anywhere bool) (net.Listener, error) {
 		return nil, fmt.Errorf("--%s=%s can be reached from other machines, and nothing protects it; "+
 			"listen on 127.0.0.1, give --web.config.file with TLS and users, or say --insecure if the network itself is trusted", flag, address)
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", address) //nolint:noctx // binding does not wait
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("--%s=%s: the port is in use, probably by another collector; stop that one or choose another port", flag, address)
 	}
@@ -145,5 +145,8 @@ func (s *Server) serveGRPC(ctx context.Context, agents *grpc.Server) error {
 	force := time.AfterFunc(s.opts.Drain, agents.Stop)
 	defer force.Stop()
 	agents.GracefulStop()
-	return <-ended
+	if err := <-ended; !errors.Is(err, grpc.ErrServerStopped) { // told to stop before it began
+		return err
+	}
+	return nil
 }

@@ -120,7 +120,7 @@ func (c *CPU) parseStat(data []byte) bool {
 		default:
 			continue // a newer kernel says more
 		}
-		ok := false
+		var ok bool
 		if count != nil {
 			count.V, ok = parseUint(value)
 			count.OK = ok

@@ -34,7 +34,7 @@ type settings struct {
 	Extra     *extra         `yaml:"extra"`
 	Empty     string         `yaml:"empty"`
 	Hidden    string         `yaml:"-"`
-	private   int
+	private   int            //nolint:unused // what has no tag is left alone
 }
 
 type node struct {

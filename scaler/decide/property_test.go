@@ -158,9 +158,8 @@ func TestNoDecisionLeavesTheBounds(t *testing.T) { // I1
 	rapid.Check(t, func(t *rapid.T) {
 		w := anyWalk(t)
 		for range 20 {
-			from := w.desired
 			d := anyStep(t, w)
-			from = d.From
+			from := d.From
 			switch {
 			case d.To > from && d.To > w.policy.Max, d.To < from && d.To < w.policy.Min:
 				t.Fatalf("%d → %d leaves %d…%d", from, d.To, w.policy.Min, w.policy.Max)

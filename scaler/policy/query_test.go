@@ -19,30 +19,36 @@ func TestPromQLOfASignal(t *testing.T) {
 			policy.Signal{Source: policy.Query, Query: "sum(rps)"}, web, "sum(rps)",
 		},
 		"cores are a rate over what is there now": {
-			policy.Signal{Source: policy.CPU, Of: policy.Cores, Type: policy.Track, Window: 10 * time.Second}, web,
+			policy.Signal{Source: policy.CPU, Of: policy.Cores, Type: policy.Track, Window: 10 * time.Second},
+			web,
 			`sum by (node, id) (rate(container_cpu_usage_seconds_total` + containers + `[10s]) and container_cpu_usage_seconds_total` + containers + `)`,
 		},
 		"a threshold averages by itself": {
-			policy.Signal{Source: policy.CPU, Of: policy.Cores, Type: policy.Threshold, Window: time.Minute}, web,
+			policy.Signal{Source: policy.CPU, Of: policy.Cores, Type: policy.Threshold, Window: time.Minute},
+			web,
 			`sum by (node, id) (rate(container_cpu_usage_seconds_total` + containers + `[5s]) and container_cpu_usage_seconds_total` + containers + `)`,
 		},
 		"a share of the limit where there is one": {
-			policy.Signal{Source: policy.CPU, Of: policy.Limit, Type: policy.Track, Window: 1500 * time.Millisecond}, web,
+			policy.Signal{Source: policy.CPU, Of: policy.Limit, Type: policy.Track, Window: 1500 * time.Millisecond},
+			web,
 			`sum by (node, id) (rate(container_cpu_usage_seconds_total` + containers + `[1500ms]) and container_cpu_usage_seconds_total` + containers + `)` +
 				` / on (node, id) ((max by (node, id) (last_over_time(container_spec_cpu_quota` + containers + `[2m])) > 0)` +
 				` / (max by (node, id) (last_over_time(container_spec_cpu_period` + containers + `[2m])) > 0))`,
 		},
 		"bytes are the working set": {
-			policy.Signal{Source: policy.Memory, Of: policy.Bytes}, web,
+			policy.Signal{Source: policy.Memory, Of: policy.Bytes},
+			web,
 			`max by (node, id) (container_memory_working_set_bytes` + containers + `)`,
 		},
 		"a share of the memory limit where there is one": {
-			policy.Signal{Source: policy.Memory, Of: policy.Limit}, web,
+			policy.Signal{Source: policy.Memory, Of: policy.Limit},
+			web,
 			`max by (node, id) (container_memory_working_set_bytes` + containers + `)` +
 				` / on (node, id) ((max by (node, id) (last_over_time(container_spec_memory_limit_bytes` + containers + `[2m])) > 0))`,
 		},
 		"a name cannot break out of its quotes": {
-			policy.Signal{Source: policy.Memory, Of: policy.Bytes}, policy.Target{Service: "a\"} or vector(1e9) #\\\n"},
+			policy.Signal{Source: policy.Memory, Of: policy.Bytes},
+			policy.Target{Service: "a\"} or vector(1e9) #\\\n"},
 			`max by (node, id) (container_memory_working_set_bytes{container_label_com_docker_swarm_service_name="a\"} or vector(1e9) #\\\n"})`,
 		},
 	}

@@ -34,8 +34,10 @@ func TestASwarmServiceFollowsItsLoad(t *testing.T) {
 	e.Swarm()
 	// Each task burns while the file /load exists on the host.
 	load := filepath.Join(t.TempDir(), "load")
-	e.Service("web", []string{"--limit-cpu", "0.2", "--replicas", "1",
-		"--mount", "type=bind,src=" + filepath.Dir(load) + ",dst=/load,readonly"},
+	e.Service("web", []string{
+		"--limit-cpu", "0.2", "--replicas", "1",
+		"--mount", "type=bind,src=" + filepath.Dir(load) + ",dst=/load,readonly",
+	},
 		"sh", "-c", "while :; do if [ -e /load/load ]; then :; else sleep 0.05; fi; done")
 	p := up(t, "--docker.host="+e.Host(), "--scaler.policy-file="+policy(t, "active"))
 	p.eventually(40*time.Second, `rate(container_cpu_usage_seconds_total{container_label_com_docker_swarm_service_name="web"}[5s])`, some)

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/plimsoll-io/plimsoll/alerting"
+	"github.com/plimsoll-io/plimsoll/internal/conf"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// block is a fenced block of a document.
+type block struct {
+	file, kind, text string
+}
+
+// documents are all blocks of the kinds that people copy.
+func documents(t *testing.T) []block {
+	t.Helper()
+	const root = "../.."
+	files := []string{filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")}
+	for _, pattern := range []string{"docs/*.md", "docs/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	var blocks []block
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, part := range strings.Split("\n"+string(data), "\n```") {
+			kind, text, _ := strings.Cut(part, "\n")
+			if i%2 == 1 && kind != "" {
+				blocks = append(blocks, block{file, kind, text})
+			}
+		}
+	}
+	if len(blocks) < 8 {
+		t.Fatalf("only %d blocks found in %d documents", len(blocks), len(files))
+	}
+	return blocks
+}
+
+// A block of YAML names its file in its first line, and so what reads it.
+func TestTheYAMLOfTheDocumentsLoads(t *testing.T) {
+	c := &checkCommand{cli: newCLI(io.Discard, io.Discard, nil), command: "up", ceiling: policy.DefaultCeiling}
+	load := map[string]func(file string) (string, conf.Problems){
+		"# policies.yml":     c.policies,
+		"# plimsoll.yml":     c.config,
+		"# rules.yml":        func(file string) (string, conf.Problems) { return "", alerting.CheckRules([]string{file}) },
+		"# alertmanager.yml": func(file string) (string, conf.Problems) { return "", alerting.CheckConfig(file) },
+	}
+	for _, b := range documents(t) {
+		if b.kind != "yaml" {
+			continue
+		}
+		first, _, _ := strings.Cut(b.text, "\n")
+		name, _, _ := strings.Cut(first, " for: ")
+		if load[name] == nil {
+			t.Errorf("%s: a block of YAML begins with %q, which tells nobody what reads it", b.file, first)
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "file.yml")
+		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, problems := load[name](file); len(problems) > 0 {
+			t.Errorf("%s: %s", b.file, problems.Render())
+		}
+	}
+}
+
+func TestTheCommandsOfTheDocumentsExist(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range documents(t) {
+		if b.kind != "sh" {
+			continue
+		}
+		for line := range strings.Lines(b.text) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
+			args := strings.Fields(strings.ReplaceAll(line, "'", ""))
+			if len(args) < 2 {
+				continue
+			}
+			switch args[0] {
+			case "make":
+				if !strings.Contains(string(makefile), "\n"+args[1]+":") {
+					t.Errorf("%s: %s: there is no such target", b.file, line)
+				}
+			case "plimsoll":
+				if _, err := newCLI(io.Discard, io.Discard, nil).app.ParseContext(args[1:]); err != nil {
+					t.Errorf("%s: %s: %v", b.file, line, err)
+				}
+			case "docker", "curl", "amtool":
+			default:
+				t.Errorf("%s: %s: nobody knows whether this works", b.file, line)
+			}
+		}
+	}
+}
