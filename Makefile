@@ -7,6 +7,7 @@ LDFLAGS := -s -w -X $(COMMON).Version=0.1.0 -X $(COMMON).Revision=$(VERSION) -X 
 TOOLS   := bin/tools
 FUZZ    ?= 10s
 BENCH   ?= .
+E2E     ?= .
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test race e2e bench fuzz lint proto generate check vuln clean $(TOOLS)
@@ -27,7 +28,7 @@ race: ## the same under the race detector
 	$(GO) test -race ./...
 
 e2e: build ## the product as users run it, on a real engine (root and dockerd needed)
-	$(GO) test -tags e2e -count 1 -timeout 30m -v ./test/e2e/...
+	$(GO) test -tags e2e -count 1 -timeout 30m -v -run '$(E2E)' ./test/e2e/...
 
 bench: ## benchmarks; bench/RESULTS.md holds dated results
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
