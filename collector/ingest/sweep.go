@@ -1,0 +1,60 @@
+package ingest
+
+import (
+	"context"
+	"time"
+)
+
+// slowest is in how many of its ticks an agent reads everything once.
+const slowest = 20
+
+// settling is how long a stream needs to name all that is there.
+func (x *session) settling() time.Duration {
+	return max(x.server.opts.Patience, slowest*x.interval())
+}
+
+// sweep ends what an agent had before and came back without: a container that
+// ended while the agent was being restarted has nobody else to say so. A series
+// that somebody else still writes, such as a rule, has samples since and stays.
+func (s *Server) sweep(x *session) {
+	n, ctx := x.node, context.WithoutCancel(x.stream.Context())
+	n.write.Lock()
+	defer n.write.Unlock()
+	s.mu.Lock()
+	at, shared := n.clock(time.Now()), s.other(x) != nil
+	s.mu.Unlock()
+	if shared {
+		return // what x does not name may be the other's
+	}
+	list, err := s.living(ctx, n, at)
+	if err != nil {
+		s.log.Warn("cannot read which series an agent came back without", "node", n.name, "err", err)
+		return
+	}
+	named := map[uint64]struct{}{}
+	for _, c := range x.decoder.series {
+		if c != nil {
+			named[c.labels.Hash()] = struct{}{}
+		}
+	}
+	app, ended := s.opts.Store.AppenderV2(ctx), 0
+	for _, c := range list {
+		if _, stays := named[c.labels.Hash()]; stays || c.at >= x.current {
+			continue
+		}
+		ended++
+		if err := write(app, c, max(at, c.at+1), staleNaN); err != nil {
+			s.fail("append", err)
+			_ = app.Rollback() // the store has failed already
+			return
+		}
+	}
+	if err := app.Commit(); err != nil {
+		s.fail("commit", err)
+		return
+	}
+	s.metrics.stale.Add(float64(ended))
+	if ended > 0 {
+		s.log.Info("an agent came back without some series: they end", "node", n.name, "series", ended)
+	}
+}
