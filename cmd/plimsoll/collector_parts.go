@@ -24,6 +24,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/collector/ingest"
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
 	"github.com/plimsoll-io/plimsoll/collector/query"
+	"github.com/plimsoll-io/plimsoll/collector/self"
 	"github.com/plimsoll-io/plimsoll/collector/store"
 	"github.com/plimsoll-io/plimsoll/collector/web"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
@@ -42,6 +43,7 @@ type collectorParts struct {
 	flags    collectorFlags
 	log      *slog.Logger
 	registry *prometheus.Registry
+	beside   *prometheus.Registry // of what runs in the same process and stores its own metrics
 
 	server    *collector.Server
 	store     *store.Store
@@ -50,6 +52,7 @@ type collectorParts struct {
 	alerting  *alerting.Alerting
 	scaler    *scaler.Scaler
 	journal   *scaler.Journal
+	observer  *self.Observer
 	platform  *swarm.Swarm
 
 	handler  http.Handler
@@ -60,7 +63,7 @@ type collectorParts struct {
 // newCollector binds the ports first, so that a mistake there costs nothing,
 // and opens what is on disk after that. settings are what status/flags shows.
 func newCollector(ctx context.Context, f collectorFlags, settings map[string]string, log *slog.Logger) (_ *collectorParts, err error) {
-	p := &collectorParts{flags: f, log: log, registry: prometheus.NewRegistry()}
+	p := &collectorParts{flags: f, log: log, registry: prometheus.NewRegistry(), beside: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -98,6 +101,13 @@ func newCollector(ctx context.Context, f collectorFlags, settings map[string]str
 		return nil, err
 	}
 	if err := p.makeScaler(decisions); err != nil {
+		return nil, err
+	}
+	p.observer, err = self.New(self.Options{
+		Gatherer: prometheus.Gatherers{p.registry, prometheus.DefaultGatherer}, Store: p.store, Job: "plimsoll-collector", Instance: p.externalURL().Host,
+		Log: log.With("component", "self"),
+	})
+	if err != nil {
 		return nil, err
 	}
 	return p, p.makeRoutes(people, settings)
@@ -197,7 +207,7 @@ func (p *collectorParts) makeRoutes(engine *promql.Engine, settings map[string]s
 			"GET " + scaler.DecisionsPath: p.scaler.Handler(),
 		},
 		// Prometheus' remote storage counts in the process-wide registry.
-		Metrics: prometheus.Gatherers{p.registry, prometheus.DefaultGatherer},
+		Metrics: prometheus.Gatherers{p.registry, p.beside, prometheus.DefaultGatherer},
 		Reload:  p.reload,
 		Ready:   func() error { return nil },
 	}.Handler()
@@ -250,6 +260,7 @@ func (p *collectorParts) run(ctx context.Context, hangup <-chan os.Signal) error
 		lifecycle.Loop{Name: "ingest", Run: p.ingest.Run},
 		lifecycle.Loop{Name: "alerting", Run: p.alerting.Run},
 		lifecycle.Loop{Name: "scaler", Run: p.scaler.Run},
+		lifecycle.Loop{Name: "self", Run: p.observer.Run},
 		lifecycle.Loop{Name: "reload", Run: func(ctx context.Context) error {
 			for {
 				select {

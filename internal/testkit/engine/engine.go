@@ -184,8 +184,16 @@ func (e *Engine) Start() {
 }
 
 // Freeze stops the engine's process: it accepts connections and never answers,
-// until Thaw.
-func (e *Engine) Freeze() { e.t.Helper(); e.signal(syscall.SIGSTOP) }
+// until Thaw. It returns once the last thread has stopped.
+func (e *Engine) Freeze() {
+	e.t.Helper()
+	e.signal(syscall.SIGSTOP)
+	stat := fmt.Sprintf("/proc/%d/stat", e.Pid())
+	wait(func() bool {
+		data, err := os.ReadFile(stat)
+		return err != nil || strings.Contains(string(data), ") T ")
+	})
+}
 
 // Thaw lets a frozen engine go on.
 func (e *Engine) Thaw() { e.t.Helper(); e.signal(syscall.SIGCONT) }
