@@ -38,8 +38,10 @@ func newLoad(containers int) *load {
 	l := &load{rng: rand.New(rand.NewPCG(1, 2)), values: map[*sample.Group][]float64{}, busy: map[*sample.Group]bool{}}
 	for c := range containers {
 		labels := []sample.Label{
-			{Name: "id", Value: fmt.Sprintf("/docker/%064x", c)}, {Name: "name", Value: fmt.Sprint("c", c)},
-			{Name: "image", Value: "registry.example.com/team/service:1.2.3"}, {Name: "job", Value: "plimsoll"},
+			{Name: "id", Value: fmt.Sprintf("/docker/%064x", c)},
+			{Name: "name", Value: fmt.Sprint("c", c)},
+			{Name: "image", Value: "registry.example.com/team/service:1.2.3"},
+			{Name: "job", Value: "plimsoll"},
 		}
 		for lane, metrics := range [3][]*sample.Metric{
 			{cpuTime, cpuTime, cpuTime, count, count, cpuTime, memory, memory},
