@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -129,7 +130,7 @@ func (o *Observer) warn(what string, err error) {
 // find is the series of a name and its labels.
 func (o *Observer) find(name string, pairs []*dto.LabelPair, extra labels.Label) *series {
 	b := labels.NewScratchBuilder(len(pairs) + 4)
-	b.Add(labels.MetricName, name)
+	b.Add(model.MetricNameLabel, name)
 	b.Add("job", o.opts.Job)
 	b.Add("instance", o.opts.Instance)
 	for _, p := range pairs {
