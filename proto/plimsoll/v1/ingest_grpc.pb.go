@@ -69,8 +69,9 @@
 // # Ends
 //
 // Frame.ended lists layouts whose subject is gone (a container that exited).
-// The collector writes staleness markers for their series at the frame's
-// timestamp, after its values. A layout that has ended must not be used again.
+// The collector writes staleness markers for their series one millisecond after
+// the frame's timestamp, since the frame may have a last value for them. A layout
+// that has ended must not be used again.
 //
 // # Errors
 //
