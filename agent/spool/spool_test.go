@@ -466,16 +466,20 @@ func TestRunSyncsOnceASecond(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- s.Run(ctx) }()
+		synctest.Wait() // Run waits for its first second
 		put(t, s, tick(1, group("a")))
-		if !s.segments[0].unsynced {
+		unsynced := func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.segments[0].unsynced
+		}
+		if !unsynced() {
 			t.Error("synced on the tick")
 		}
 		<-time.After(1100 * time.Millisecond)
-		s.mu.Lock()
-		if s.segments[0].unsynced {
+		if unsynced() {
 			t.Error("not synced after a second")
 		}
-		s.mu.Unlock()
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)

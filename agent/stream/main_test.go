@@ -205,7 +205,12 @@ func inBubble(t *testing.T, opts Options, test func(w *world)) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- w.stream.Run(ctx) }()
+		go func() {
+			// In virtual time: not before the test waits for something, so that
+			// it decides whether there is a collector from the beginning.
+			<-time.After(time.Millisecond)
+			ended <- w.stream.Run(ctx)
+		}()
 		w.end = func() {
 			cancel()
 			if err := <-ended; err != nil {
