@@ -29,7 +29,7 @@ func TestThePageShowsNodesAndContainers(t *testing.T) {
 	t.Logf("%s\n%s\n%s", rows["rack7"], rows["c1"], rows["free"])
 	for name, parts := range map[string][]string{
 		"rack7": {"0.1.0"},
-		"c1":    {"rack7", engine.Image, "64"},
+		"c1":    {"rack7", engine.Image, "KiB", "%"},
 		"free":  {"rack7", engine.Image, "–"}, // no limit is no number
 	} {
 		for _, part := range parts {
