@@ -46,7 +46,7 @@ proto: $(TOOLS) ## generate Go from proto/
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" buf generate
 
 generate: proto ## write every generated file anew
-	$(GO) test ./agent/... ./docs/... -update >/dev/null
+	$(GO) test ./agent ./internal/conf ./scaler -update
 
 lint: $(TOOLS) ## format, vet, golangci-lint, buf
 	@unformatted="$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*.pb.go'))"; \

@@ -1,9 +1,6 @@
 package alerting
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Reload reads all files again and brings them into force. If anything in them
 // is wrong, all of what was in force stays so, and the error names each mistake
@@ -16,7 +13,7 @@ func (a *Alerting) Reload() error {
 	err := a.reload()
 	a.metrics.reloaded(err)
 	if err != nil {
-		return fmt.Errorf("reload alerting: what was in force stays in force: %w", err)
+		return err
 	}
 	a.log.Info("alerting reloaded", "rule_files", len(a.settings.rules.Files()))
 	return nil

@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -43,6 +44,12 @@ func (r Routes) Handler() http.Handler {
 			fmt.Fprintln(w, "Reloaded.")
 		})
 	}
+	// Alerts carry the link that Prometheus would give them. There is no such
+	// page yet; the query's present answer is what we have to show.
+	mux.HandleFunc("GET /graph", func(w http.ResponseWriter, r *http.Request) {
+		query := url.Values{"query": {r.FormValue("g0.expr")}}
+		http.Redirect(w, r, "api/v1/query?"+query.Encode(), http.StatusFound)
+	})
 	mux.Handle("/{$}", r.Page)
 	return mux
 }

@@ -7,14 +7,19 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"google.golang.org/grpc"
 
+	"github.com/plimsoll-io/plimsoll/internal/conf"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
 )
+
+// drain is how long requests in flight may take at the end.
+const drain = 5 * time.Second
 
 // Options say where a Server listens.
 type Options struct {
@@ -25,14 +30,13 @@ type Options struct {
 	WebConfigFile string
 	// Insecure allows addresses other than loopback without encryption.
 	Insecure bool
-	// Drain is how long requests in flight may take at the end; 0 means 5 s.
-	Drain time.Duration
-	Log   *slog.Logger
+	Log      *slog.Logger
 }
 
 // Server is the collector's two doors: HTTP for people and gRPC for agents.
 type Server struct {
 	opts       Options
+	scheme     string
 	http, grpc net.Listener
 }
 
@@ -42,11 +46,11 @@ func Listen(opts Options) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	if opts.Drain == 0 {
-		opts.Drain = 5 * time.Second
-	}
 	s := &Server{opts: opts}
 	var err error
+	if s.scheme, err = readWebConfig(opts.WebConfigFile); err != nil {
+		return nil, err
+	}
 	if s.http, err = listen("web.listen-address", opts.HTTPAddress, opts.Insecure || opts.WebConfigFile != ""); err != nil {
 		return nil, err
 	}
@@ -54,6 +58,29 @@ func Listen(opts Options) (*Server, error) {
 		return nil, errors.Join(err, s.http.Close())
 	}
 	return s, nil
+}
+
+// readWebConfig makes sure of a web configuration before anything else is opened,
+// and tells the scheme that it makes of HTTP.
+func readWebConfig(file string) (scheme string, err error) {
+	if file == "" {
+		return "http", nil
+	}
+	if err := web.Validate(file); err != nil {
+		return "", fmt.Errorf("--web.config.file=%s: %w; correct the file, its format is that of Prometheus", file, err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--web.config.file: %w", err)
+	}
+	doc, err := conf.Parse(file, data)
+	if err != nil {
+		return "", err
+	}
+	if doc.Has("tls_server_config.cert") || doc.Has("tls_server_config.cert_file") {
+		return "https", nil
+	}
+	return "http", nil
 }
 
 func listen(flag, address string, anywhere bool) (net.Listener, error) {
@@ -76,7 +103,7 @@ func listen(flag, address string, anywhere bool) (net.Listener, error) {
 }
 
 // URL is where people find the console.
-func (s *Server) URL() string { return "http://" + s.http.Addr().String() }
+func (s *Server) URL() string { return s.scheme + "://" + s.http.Addr().String() }
 
 // GRPCAddress is where agents connect to.
 func (s *Server) GRPCAddress() string { return s.grpc.Addr().String() }
@@ -121,9 +148,9 @@ func (s *Server) serveHTTP(ctx context.Context, handler http.Handler) error {
 		return err
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	err := srv.Shutdown(drain)
+	err := srv.Shutdown(last)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
@@ -142,7 +169,7 @@ func (s *Server) serveGRPC(ctx context.Context, agents *grpc.Server) error {
 	case <-ctx.Done():
 	}
 	// The streams end by themselves once ingest has said its last.
-	force := time.AfterFunc(s.opts.Drain, agents.Stop)
+	force := time.AfterFunc(drain, agents.Stop)
 	defer force.Stop()
 	agents.GracefulStop()
 	if err := <-ended; !errors.Is(err, grpc.ErrServerStopped) { // told to stop before it began

@@ -10,7 +10,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
-// saveEvery is how much of the past a crash may cost.
+// saveEvery is how much of the past a crash may cost; none of it led to a write.
 const saveEvery = 5 * time.Second
 
 // Run evaluates every policy at its interval until ctx ends.
@@ -85,6 +85,9 @@ func (s *Scaler) start(ctx context.Context, app policy.App) *runner {
 		state:   s.memory.recall(app),
 		keep: func(e Entry, state decide.State) {
 			s.memory.remember(app.Name, mark, state)
+			if e.Result != "" {
+				s.save() // or a crash forgets why there are so many now, and shrinks
+			}
 			s.keep(e)
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -298,6 +299,33 @@ func TestARestartNeverShrinks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestACrashAfterAPeakDoesNotShrink ends the scaler a second after it grew, and
+// starts it again with the file as it was then.
+func TestACrashAfterAPeakDoesNotShrink(t *testing.T) {
+	stage(t, 6, func(t *testing.T, w *world) {
+		file := filepath.Join(t.TempDir(), "state.json")
+		opts := Options{Policies: []policy.App{holding(policy.Active)}, StateFile: file}
+		s := play(t, w, opts)
+		s.pass(10*time.Minute + time.Second)
+		s.set(120)
+		s.pass(2 * time.Second)
+		s.set(60)
+		left, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.end() // which writes the file anew
+		if err := os.WriteFile(file, left, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = play(t, w, opts)
+		s.pass(4 * time.Minute)
+		if s.replicas() != 12 {
+			t.Errorf("%d replicas after the crash, want the 12 that were asked for within the window: %s", s.replicas(), s.last().Decision.Why)
+		}
+	})
 }
 
 func TestReloadKeepsThePastOfWhatStays(t *testing.T) {

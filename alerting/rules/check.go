@@ -48,7 +48,7 @@ func verdict(f place.File, err error) conf.Problems {
 	var query parser.ParseErrors
 	if errors.As(err, &query) && len(query) > 0 {
 		return conf.Problems{f.InText(n.At("expr"), int(query[0].PositionRange.Start),
-			"no valid PromQL: "+operator.ReplaceAllString(query[0].Err.Error(), "$1"), "try the query in the console")}
+			"no valid PromQL: "+operator.ReplaceAllString(query[0].Err.Error(), "$1"), "try it at /api/v1/query")}
 	}
 	if m := inField.FindStringSubmatch(what); m != nil {
 		return conf.Problems{f.Problem(n.At(m[1]+"s", m[2]), "no valid template: "+m[3], "")}

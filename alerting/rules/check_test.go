@@ -31,11 +31,11 @@ func TestEveryMistakeIsToldWithItsPlace(t *testing.T) {
 		},
 		"a query on one line": {
 			"groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: up == == 1\n",
-			[]string{`r.yml:5:21: groups[0].rules[0].expr: no valid PromQL: unexpected ==, try the query in the console`},
+			[]string{`r.yml:5:21: groups[0].rules[0].expr: no valid PromQL: unexpected ==, try it at /api/v1/query`},
 		},
 		"a query in a block": {
 			"groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: |\n          up\n            == == 1\n",
-			[]string{`r.yml:7:16: groups[0].rules[0].expr: no valid PromQL: unexpected ==, try the query in the console`},
+			[]string{`r.yml:7:16: groups[0].rules[0].expr: no valid PromQL: unexpected ==, try it at /api/v1/query`},
 		},
 		"a template": {
 			"groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: up\n        annotations:\n          summary: '{{ $labels.node }'\n",
@@ -44,7 +44,7 @@ func TestEveryMistakeIsToldWithItsPlace(t *testing.T) {
 		"every mistake of a file at once": {
 			"groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: up(\n      - record: r\n        alert: A\n        expr: up\n      - record: s\n",
 			[]string{
-				`r.yml:5:18: groups[0].rules[0].expr: no valid PromQL: unclosed left parenthesis, try the query in the console`,
+				`r.yml:5:18: groups[0].rules[0].expr: no valid PromQL: unclosed left parenthesis, try it at /api/v1/query`,
 				`r.yml:6:17: groups[0].rules[1].record: only one of 'record' and 'alert' must be set`,
 				`r.yml:9:17: groups[0].rules[2].record: field 'expr' must be set in rule`,
 			},

@@ -33,7 +33,8 @@ func (c *cli) check() {
 		case "config":
 			sub.Flag("command", "The command that the file is for.").Default("up").EnumVar(&cmd.command, "up", "agent", "collector")
 		case "policies":
-			sub.Flag("scaler.absolute-max", "The collector's bound on replicas.").Default(fmt.Sprint(policy.DefaultCeiling)).IntVar(&cmd.ceiling)
+			sub.Flag("scaler.absolute-max", "The collector's bound on replicas.").
+				Default(fmt.Sprint(policy.DefaultCeiling)).SetValue(number{&cmd.ceiling, 1, maxCeiling})
 		}
 	}
 	add("config", "The file given by --config.file.", cmd.config)

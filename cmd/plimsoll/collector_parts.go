@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,9 +56,10 @@ type collectorParts struct {
 	observer  *self.Observer
 	platform  *swarm.Swarm
 
-	handler  http.Handler
-	agents   *grpc.Server
-	reloaded *prometheus.GaugeVec
+	handler   http.Handler
+	agents    *grpc.Server
+	reloading sync.Mutex // one at a time, or the older files might come last
+	reloaded  *prometheus.GaugeVec
 }
 
 // newCollector binds the ports first, so that a mistake there costs nothing,
@@ -148,7 +150,7 @@ func (p *collectorParts) makeScaler(engine *promql.Engine) error {
 	if p.flags.policies != "" {
 		apps, problems := loadPolicies(p.flags.policies, p.flags.ceiling)
 		if len(problems) > 0 {
-			return usage(problems)
+			return problems
 		}
 		opts.Policies = apps
 	}
@@ -157,7 +159,7 @@ func (p *collectorParts) makeScaler(engine *promql.Engine) error {
 	}
 	var err error
 	if p.platform, err = swarm.New(swarm.Options{Host: p.flags.swarmHost}); err != nil {
-		return err
+		return usage(fmt.Errorf("--scaler.swarm-host, or else --docker.host: %w", err))
 	}
 	opts.Drivers = map[string]driver.Driver{"swarm": p.platform}
 	p.journal, err = scaler.OpenJournal(scaler.JournalOptions{Dir: filepath.Join(p.flags.data, "scaler", "journal"), Log: opts.Log})
@@ -225,6 +227,8 @@ func (p *collectorParts) retention() string {
 // reload reads the files again that can change while the collector runs. What
 // has a mistake stays as it was; the rest is taken.
 func (p *collectorParts) reload() error {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	parts := map[string]func() error{
 		"alerting": p.alerting.Reload,
 		"scaler": func() error {
@@ -244,7 +248,7 @@ func (p *collectorParts) reload() error {
 		took := 1.0
 		if err != nil {
 			took = 0
-			errs = append(errs, fmt.Errorf("%s: the files before stay in force: %w", part, err))
+			errs = append(errs, fmt.Errorf("%s: the files before stay in force:\n%w", part, err))
 			p.log.Error("reload failed, the files before stay in force", "component", part, "err", err)
 		}
 		p.reloaded.WithLabelValues(part).Set(took)

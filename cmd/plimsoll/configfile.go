@@ -25,7 +25,7 @@ func (c *cli) readConfigFile(args []string) error {
 		return nil // the real parse will say so
 	}
 	name := parsed.SelectedCommand.Model().Name
-	if err := checkEnvironment(parsed); err != nil {
+	if err := trial.checkValues(parsed); err != nil {
 		return err
 	}
 	file := configFile(parsed)
@@ -33,18 +33,22 @@ func (c *cli) readConfigFile(args []string) error {
 		return nil
 	}
 	_, problems := c.applyConfigFile(name, trial.flag, file)
-	if len(problems) > 0 {
-		return usage(problems)
-	}
-	return nil
+	return problems.Err()
 }
 
-// checkEnvironment tries each variable on its flag, so that a mistake is
-// reported under the variable's name.
-func checkEnvironment(parsed *kingpin.ParseContext) error {
-	for _, f := range parsed.SelectedCommand.Model().Flags {
-		value, set := os.LookupEnv(f.Envar)
-		if !set || f.Envar == "" || value == "" {
+// checkValues tries each value that was typed, or is in the environment, on its
+// flag, so that a mistake is reported under the name of the flag or variable.
+func (c *cli) checkValues(parsed *kingpin.ParseContext) error {
+	for _, e := range parsed.Elements {
+		if f, ok := e.Clause.(*kingpin.FlagClause); ok && e.Value != nil {
+			if err := f.Model().Value.Set(*e.Value); err != nil {
+				return usage(fmt.Errorf("--%s=%s: %w", f.Model().Name, *e.Value, err))
+			}
+		}
+	}
+	for _, f := range slices.Concat(parsed.SelectedCommand.Model().Flags, c.app.Model().Flags) {
+		value := os.Getenv(f.Envar)
+		if f.Envar == "" || value == "" {
 			continue
 		}
 		if err := f.Value.Set(value); err != nil {
@@ -77,11 +81,12 @@ func (c *cli) applyConfigFile(
 		return 0, problems
 	}
 	leaves, problems := doc.Leaves()
+	names := c.flagsOf(command)
 	for _, leaf := range leaves {
 		flag := trial(command, leaf.Path)
-		if flag == nil || leaf.Path == configFlag {
+		if leaf.Path == configFlag || !slices.Contains(names, leaf.Path) {
 			m := conf.Mistake{What: "unknown key", Hint: "see plimsoll " + command + " --help"}
-			if near := conf.Nearest(leaf.Path, c.flagsOf(command)); near != "" {
+			if near := conf.Nearest(leaf.Path, names); near != "" {
 				m.Hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			problems = append(problems, doc.At(leaf.Path, m))
@@ -131,7 +136,9 @@ func (c *cli) flag(command, name string) *kingpin.FlagClause {
 func (c *cli) flagsOf(command string) []string {
 	var names []string
 	for _, f := range slices.Concat(c.app.GetCommand(command).Model().Flags, c.app.Model().Flags) {
-		names = append(names, f.Name)
+		if !f.Hidden && f.Name != "help" { // what kingpin answers by itself is no setting
+			names = append(names, f.Name)
+		}
 	}
 	return names
 }

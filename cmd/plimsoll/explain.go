@@ -28,9 +28,9 @@ func (c *cli) explain() {
 	cmd := &explainCommand{cli: c}
 	k := c.command("explain", "Tell why a policy did or did not scale: every number on the way to its decision.", cmd.run)
 	k.Arg("policy", "Name of the policy.").Required().StringVar(&cmd.policy)
-	k.Flag("url", "Address of the collector.").Default("http://127.0.0.1:9900").URLVar(&cmd.url)
+	k.Flag("url", "Address of the collector.").Default("http://127.0.0.1:9900").SetValue(address{&cmd.url})
 	k.Flag("at", "The decision in force at this time, RFC 3339 or seconds since 1970.").PlaceHolder("TIME").StringVar(&cmd.at)
-	k.Flag("last", "How many decisions, the newest first.").Default("1").IntVar(&cmd.last)
+	k.Flag("last", "How many decisions, the newest first.").Default("1").SetValue(number{&cmd.last, 1, 1000})
 	k.Flag("output", "text, or json with everything the decision was based on.").Short('o').Default("text").EnumVar(&cmd.output, "text", "json")
 }
 

@@ -26,11 +26,10 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, hangup)
-	stop()
-	os.Exit(code)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, hangup))
 }
 
 // exitError is an error that knows how the process should end.
@@ -51,11 +50,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, hangup <-
 	if err == nil {
 		return exitOK
 	}
+	problems, inFiles := errors.AsType[conf.Problems](err)
 	var e exitError
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
+	case inFiles:
+		e.code = exitUsage
+	default:
 		e.code = exitFailure
 	}
-	if problems, ok := errors.AsType[conf.Problems](err); ok {
+	if inFiles {
 		fmt.Fprintln(stderr, strings.TrimRight(problems.Render(), "\n"))
 	} else {
 		fmt.Fprintf(stderr, "plimsoll: %v\n", err)

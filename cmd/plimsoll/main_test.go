@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,5 +32,35 @@ func TestNoFlagIsTheBeginningOfAnother(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTheExitCodeTellsWhoseMistakeItWas(t *testing.T) {
+	data := "--data.path=" + filepath.Join(t.TempDir(), "data")
+	collector := func(flags ...string) []string {
+		return append([]string{"collector", "--web.listen-address=127.0.0.1:0", "--grpc.listen-address=127.0.0.1:0", data}, flags...)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+	}{
+		"none":                       {[]string{"version"}, exitOK},
+		"a command that is none":     {[]string{"agnet"}, exitUsage},
+		"a flag that is none":        {collector("--no-such"), exitUsage},
+		"a configuration file":       {collector("--config.file=/no/such"), exitUsage},
+		"an alertmanager.yml":        {collector("--alerting.config.file=/no/such"), exitUsage},
+		"a rule file":                {collector("--rules.file=/no/such"), exitUsage},
+		"a policy file":              {collector("--scaler.policy.file=/no/such"), exitUsage},
+		"an engine's address":        {collector("--scaler.swarm-host=ssh://manager"), exitUsage},
+		"a directory that is a file": {[]string{"agent", "--docker.host=", "--data.path=main.go"}, exitFailure},
+		"a file that was checked":    {[]string{"check", "policies", "/no/such"}, exitFindings},
+		"a collector that is away":   {[]string{"explain", "--url=http://127.0.0.1:1", "web"}, exitUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said strings.Builder
+			if code := run(t.Context(), tt.args, io.Discard, &said, nil); code != tt.code {
+				t.Errorf("exit code %d, want %d: %s", code, tt.code, said.String())
+			}
+		})
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -41,4 +43,42 @@ func (a *atLeast) Set(text string) error {
 		return fmt.Errorf("%v is too short, at least %v", got, a.least)
 	}
 	return nil
+}
+
+// number is a flag that takes a whole number within bounds.
+type number struct {
+	into        *int
+	least, most int
+}
+
+// Set implements kingpin.Value.
+func (n number) Set(text string) error {
+	v, err := strconv.Atoi(text)
+	if err != nil || v < n.least || v > n.most {
+		return fmt.Errorf("%s is not a number from %d to %d", conf.Quote(text), n.least, n.most)
+	}
+	*n.into = v
+	return nil
+}
+
+func (n number) String() string { return strconv.Itoa(*n.into) }
+
+// address is a flag that takes the URL of something that speaks HTTP.
+type address struct{ into **url.URL }
+
+// Set implements kingpin.Value.
+func (a address) Set(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%s is not the address of a collector, write it like http://127.0.0.1:9900", conf.Quote(text))
+	}
+	*a.into = u
+	return nil
+}
+
+func (a address) String() string {
+	if *a.into == nil {
+		return ""
+	}
+	return (*a.into).Redacted()
 }

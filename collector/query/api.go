@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -49,9 +48,6 @@ type Options struct {
 	Engine *promql.Engine // see NewEngine
 	// Rules is the rule manager; nil if there are no rules.
 	Rules v1.RulesRetriever
-	// Alertmanagers are the addresses at which alerts are handed over; nil if
-	// they are handed over within the process.
-	Alertmanagers func() []*url.URL
 	// Metadata lists what is known of the metrics stored; nil if nothing is.
 	Metadata func() []Metric
 	// Flags are what status/flags shows, secrets left out.

@@ -37,7 +37,7 @@ func newAPI(opts Options) *v1.API {
 		opts.Store,
 		func(context.Context) v1.ScrapePoolsRetriever { return nowhere{} },
 		func(context.Context) v1.TargetRetriever { return nowhere{} },
-		func(context.Context) v1.AlertmanagerRetriever { return alertmanagers{opts.Alertmanagers} },
+		func(context.Context) v1.AlertmanagerRetriever { return nowhere{} },
 		func() config.Config { return config.DefaultConfig },
 		opts.Flags,
 		v1.GlobalURLOptions{}, // of targets, and there are none
@@ -77,27 +77,19 @@ func newAPI(opts Options) *v1.API {
 	)
 }
 
-// nowhere is a scraper without targets: agents push.
+// nowhere is a scraper without targets, since agents push, and a notifier
+// without addresses, since alerts are handed over within the process.
 type nowhere struct{}
 
 func (nowhere) ScrapePools() []string                       { return []string{} }
 func (nowhere) TargetsActive() map[string][]*scrape.Target  { return nil }
 func (nowhere) TargetsDropped() map[string][]*scrape.Target { return nil }
 func (nowhere) TargetsDroppedCounts() map[string]int        { return map[string]int{} }
+func (nowhere) Alertmanagers() []*url.URL                   { return nil }
+func (nowhere) DroppedAlertmanagers() []*url.URL            { return nil }
 func (nowhere) ScrapePoolConfig(string) (*config.ScrapeConfig, error) {
 	return nil, errors.New("there are no scrape pools: agents push their samples")
 }
-
-type alertmanagers struct{ urls func() []*url.URL }
-
-func (a alertmanagers) Alertmanagers() []*url.URL {
-	if a.urls == nil {
-		return nil
-	}
-	return a.urls()
-}
-
-func (alertmanagers) DroppedAlertmanagers() []*url.URL { return nil }
 
 type noRules struct{}
 

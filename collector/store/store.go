@@ -29,19 +29,18 @@ type Options struct {
 	// RetentionBytes bounds the blocks on disk, the write-ahead log not
 	// counted; 0 means 80 % of the file system.
 	RetentionBytes int64
-	// OutOfOrderWindow is how far behind the newest sample of its series a
-	// sample may come; 0 means 24 h.
-	OutOfOrderWindow time.Duration
-	Log              *slog.Logger
+	Log            *slog.Logger
 	// Registerer takes the metrics of the TSDB (prometheus_tsdb_…) and of the
 	// store (plimsoll_store_…).
 	Registerer prometheus.Registerer
 }
 
 const (
-	defaultRetention  = 15 * 24 * time.Hour
-	defaultOutOfOrder = 24 * time.Hour
-	retentionPercent  = 80
+	defaultRetention = 15 * 24 * time.Hour
+	// outOfOrder is how far behind the newest sample of its series a sample may
+	// come: what an agent had to keep during an outage.
+	outOfOrder       = 24 * time.Hour
+	retentionPercent = 80
 	// Once this share of the series in memory has ended, they are written out
 	// early; otherwise containers that are long gone would fill the memory for
 	// up to three hours.
@@ -141,10 +140,6 @@ func tsdbOptions(opts Options) *tsdb.Options {
 	retention := opts.RetentionTime
 	if retention <= 0 {
 		retention = defaultRetention
-	}
-	outOfOrder := opts.OutOfOrderWindow
-	if outOfOrder <= 0 {
-		outOfOrder = defaultOutOfOrder
 	}
 	o.RetentionDuration = retention.Milliseconds()
 	o.MaxBytes = opts.RetentionBytes

@@ -111,7 +111,7 @@ func (p *Page) look(ctx context.Context) view {
 		t.take(n)
 	}
 	t.read()
-	v.Nodes, v.Containers = t.sorted(p.opts.StaleAfter)
+	v.Nodes, v.Containers = t.sorted()
 	if len(v.Containers) > maxContainers {
 		v.Hidden = len(v.Containers) - maxContainers
 		v.Containers = v.Containers[:maxContainers]
@@ -177,7 +177,7 @@ func (t *tables) container(s query.Sample) *container {
 
 // sorted returns the rows: nodes by name, containers by the CPU they use, those
 // of which that is not known last.
-func (t *tables) sorted(staleAfter time.Duration) ([]*node, []*container) {
+func (t *tables) sorted() ([]*node, []*container) {
 	var nodes []*node
 	var containers []*container
 	for _, c := range t.containers {

@@ -8,7 +8,6 @@ package web
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -22,6 +21,11 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
+)
+
+const (
+	staleAfter = 15 * time.Second // the age from which a value is shown as old
+	timeout    = 5 * time.Second  // for the queries of one page
 )
 
 // Inventory tells who is there and what has happened.
@@ -56,12 +60,8 @@ type Options struct {
 	Alerts    func(context.Context) []Alert // nil: the page has no such section
 	Decisions func() []Decision             // nil: the same
 	Version   string                        // of this software, for the footer
-	// StaleAfter is the age from which a value is shown as old; 0 means 15 s.
-	StaleAfter time.Duration
-	// Timeout bounds the queries of one page; 0 means 5 s.
-	Timeout time.Duration
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger
+	Now       func() time.Time              // nil: time.Now
+	Log       *slog.Logger
 }
 
 // Page serves the page at / and what it needs below /assets/. Mount it at both.
@@ -90,8 +90,6 @@ func New(opts Options) (*Page, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	opts.StaleAfter = cmp.Or(opts.StaleAfter, 15*time.Second)
-	opts.Timeout = cmp.Or(opts.Timeout, 5*time.Second)
 	files, err := fs.Sub(static, "static")
 	if err != nil {
 		return nil, err
@@ -133,7 +131,7 @@ func (p *Page) render(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Has("fragment") {
 		part = "fragment"
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), p.opts.Timeout)
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	var b bytes.Buffer
 	if err := p.html.ExecuteTemplate(&b, part, p.look(ctx)); err != nil {

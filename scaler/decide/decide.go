@@ -88,9 +88,11 @@ func unseen(s State, o Observation) Decision {
 }
 
 // stopped is the decision for a workload without replicas. No policy asks for
-// none, so a person did, and means it.
+// none, so a person did, and means it. What was asked for before counts no more:
+// the windows begin when the workload does.
 func (t *turn) stopped() Decision {
 	const why = "scaled to 0 by hand; scale it to 1 or more to let the policy go on"
+	t.state.Most, t.state.Least, t.state.Counters = Window{Since: t.obs.Now}, Window{Since: t.obs.Now}, nil
 	t.gate(GateStopped, "", why)
 	t.decision.Why = "hold 0: " + why
 	return t.decision

@@ -317,6 +317,19 @@ func TestAGapStartsTheLullAnew(t *testing.T) {
 	}
 }
 
+func TestAWorkloadThatWasStoppedStartsTheLullAnew(t *testing.T) {
+	w := walk{policy: web(), now: noon}
+	for range 300 {
+		w.step(2*time.Second, share(0))
+	}
+	w.desired = 8 // by hand
+	for i := range 29 {
+		if d := w.step(2*time.Second, share(1)); d.Action != Hold {
+			t.Fatalf("tick %d after it was started again: %s", i, d.Why)
+		}
+	}
+}
+
 func TestALongerWindowMustBeSeenAnew(t *testing.T) {
 	w := walk{policy: web(), now: noon, desired: 8}
 	w.policy.In.Rate = []policy.Rate{{Replicas: 1, Per: time.Hour}}

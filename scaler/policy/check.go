@@ -81,7 +81,7 @@ func (c *checker) app(a *App, path string) {
 	c.between(path+".interval", a.Interval, time.Second, time.Hour)
 	c.bounds(a, path)
 	c.out(a.Out, path+".out")
-	c.in(a.In, a.Interval, path+".in")
+	c.in(a.In, a, path+".in")
 
 	if n := len(a.Signals); n == 0 || n > maxSignals {
 		c.fail(path+".signals", fmt.Sprintf("has %d signals", n), fmt.Sprintf("give 1 to %d", maxSignals))
@@ -133,10 +133,19 @@ func (c *checker) out(o Out, path string) {
 	c.rates(o.Rate, 10, path+".rate")
 }
 
-func (c *checker) in(in In, interval time.Duration, path string) {
+func (c *checker) in(in In, a *App, path string) {
 	c.share(path+".dead_band", in.DeadBand, 0.5)
-	c.between(path+".window", in.Window, max(5*time.Second, 2*interval), 24*time.Hour)
+	c.between(path+".window", in.Window, max(5*time.Second, 2*a.Interval), 24*time.Hour)
 	c.rates(in.Rate, 1, path+".rate")
+	for i, r := range in.Rate {
+		// A share is rounded down, so that of few replicas it lets none go.
+		stuck := 1 / float64(r.Percent)
+		if r.Replicas == 0 && r.Percent > 0 && stuck > float64(a.Min)+1 && a.Max > a.Min {
+			c.fail(fmt.Sprintf("%s.rate[%d].percent", path, i),
+				fmt.Sprintf("%s of fewer than %.0f replicas is less than one, so that min %d is never reached", r.Percent, math.Ceil(stuck), a.Min),
+				"add replicas: 1")
+		}
+	}
 }
 
 func (c *checker) rates(rates []Rate, most conf.Percent, path string) {

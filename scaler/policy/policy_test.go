@@ -148,6 +148,7 @@ func TestEachMistakeIsToldWithItsRemedy(t *testing.T) {
 		{8, "  in: {dead_band: -1%}", `policy.yaml:8:19: apps[0].in.dead_band: must be 0% to 50%, got -1%`},
 		{8, "  in: {cooldown: 5m}", `policy.yaml:8:8: apps[0].in: unknown key "cooldown", this version does not have it yet; remove it`},
 		{8, "  in: {rate: [{percent: 200%, per: 1s}]}", `policy.yaml:8:25: apps[0].in.rate[0].percent: must be 0% to 100%, got 200%`},
+		{8, "  in: {rate: [{percent: 10%, per: 1m}]}", `policy.yaml:8:25: apps[0].in.rate[0].percent: 10% of fewer than 10 replicas is less than one, so that min 1 is never reached, add replicas: 1`},
 		{7, "  - {target: 60%}", `policy.yaml:7:5: apps[0].signals[0].source: is missing, available: cpu, memory, query`},
 		{7, "  - {source: gpu, target: 60%}", `policy.yaml:7:14: apps[0].signals[0].source: "gpu" is not available in this version, available: cpu, memory, query`},
 		{7, "  - {source: cpu, type: steps}", `policy.yaml:7:25: apps[0].signals[0].type: "steps" is not available in this version, available: track, threshold`},

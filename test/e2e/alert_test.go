@@ -95,7 +95,7 @@ func TestACrossingBecomesOneWebhookAndOneResolvedNotice(t *testing.T) {
 	eat := eater(t, e)
 	webhook, got := sink(t)
 	rules, config := alertingFiles(t, webhook)
-	p := up(t, "--docker.host="+e.Host(), "--rules.file="+rules, "--alerting.config-file="+config)
+	p := up(t, "--docker.host="+e.Host(), "--rules.file="+rules, "--alerting.config.file="+config)
 	p.eventually(20*time.Second, `container_memory_rss{name="hungry"}`, some)
 
 	stop := eat()
@@ -120,7 +120,7 @@ func TestASilenceOfAmtoolMutes(t *testing.T) {
 	eat := eater(t, e)
 	webhook, got := sink(t)
 	rules, config := alertingFiles(t, webhook)
-	p := up(t, "--docker.host="+e.Host(), "--rules.file="+rules, "--alerting.config-file="+config)
+	p := up(t, "--docker.host="+e.Host(), "--rules.file="+rules, "--alerting.config.file="+config)
 	p.eventually(20*time.Second, `container_memory_rss{name="hungry"}`, some)
 	id := amtool(t, p, "silence", "add", "--comment", "test", "--duration", "1h", "alertname=MemoryHigh")
 	defer eat()()

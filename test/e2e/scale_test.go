@@ -39,7 +39,7 @@ func TestASwarmServiceFollowsItsLoad(t *testing.T) {
 		"--mount", "type=bind,src=" + filepath.Dir(load) + ",dst=/load,readonly",
 	},
 		"sh", "-c", "while :; do if [ -e /load/load ]; then :; else sleep 0.05; fi; done")
-	p := up(t, "--docker.host="+e.Host(), "--scaler.policy-file="+policy(t, "active"))
+	p := up(t, "--docker.host="+e.Host(), "--scaler.policy.file="+policy(t, "active"))
 	p.eventually(40*time.Second, `rate(container_cpu_usage_seconds_total{container_label_com_docker_swarm_service_name="web"}[5s])`, some)
 	first := tasks(e)
 
@@ -79,7 +79,7 @@ func TestAdviceWritesNothing(t *testing.T) {
 	e.Swarm()
 	e.Service("web", []string{"--limit-cpu", "0.2", "--replicas", "1"}, "sh", "-c", burn)
 	version := e.Docker("service", "inspect", "-f", "{{.Version.Index}} {{.UpdatedAt}}", "web")
-	p := up(t, "--docker.host="+e.Host(), "--scaler.policy-file="+policy(t, "advise"))
+	p := up(t, "--docker.host="+e.Host(), "--scaler.policy.file="+policy(t, "advise"))
 	if wait(60*time.Second, func() bool { return slices.Equal(p.metrics("plimsoll_scaler_replicas_wanted"), []float64{3}) }) < 0 {
 		t.Fatalf("3 replicas are not wanted within a minute: %s", p.explain("web"))
 	}

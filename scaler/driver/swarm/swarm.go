@@ -32,23 +32,21 @@ var _ driver.Driver = (*Swarm)(nil)
 // and is lost when the number is absurd.
 const maxReplicas = 10_000
 
+// timeout bounds what is asked of the engine for one call.
+const timeout = 5 * time.Second
+
 // Options say which manager to talk to.
 type Options struct {
 	// Host is the engine's address, such as unix:///var/run/docker.sock, which
-	// is the default, or tcp://manager:2376.
+	// is the default, or tcp://manager:2375.
 	Host string
-	// CAFile, CertFile and KeyFile are for an engine behind TLS: all or none.
-	CAFile, CertFile, KeyFile string
-	// Timeout bounds each request to the engine. Default 5 s.
-	Timeout time.Duration
 }
 
 // Swarm is one Swarm, seen through one of its managers.
 type Swarm struct {
-	engine  *client.Client
-	http    *http.Client // the engine's own transport, for requests it cannot express
-	base    string       // URL without the version
-	timeout time.Duration
+	engine *client.Client
+	http   *http.Client // the engine's own transport, for requests it cannot express
+	base   string       // URL without the version
 }
 
 // New prepares a client. It does not connect: an engine that is down now may be
@@ -59,25 +57,20 @@ func New(opts Options) (*Swarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine address %q: %w; want unix:///path or tcp://host:port", opts.Host, err)
 	}
-	set := []client.Opt{client.WithHost(opts.Host), client.WithAPIVersionNegotiation()}
-	base := "http://engine" // a unix socket has no host name, HTTP wants one
-	if host.Scheme == "tcp" {
+	var base string
+	switch {
+	case host.Scheme == "unix":
+		base = "http://engine" // a socket has no host name, HTTP wants one
+	case host.Scheme == "tcp" && host.Host != "":
 		base = "http://" + host.Host + host.Path
+	default:
+		return nil, fmt.Errorf("engine address %q: want unix:///path or tcp://host:port", opts.Host)
 	}
-	if opts.CAFile != "" {
-		set = append(set, client.WithTLSClientConfig(opts.CAFile, opts.CertFile, opts.KeyFile))
-		base = "https://" + host.Host + host.Path
-	}
-	engine, err := client.NewClientWithOpts(set...)
+	engine, err := client.NewClientWithOpts(client.WithHost(opts.Host), client.WithAPIVersionNegotiation())
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", opts.Host, err)
 	}
-	return &Swarm{
-		engine:  engine,
-		http:    engine.HTTPClient(),
-		base:    base,
-		timeout: cmp.Or(opts.Timeout, 5*time.Second),
-	}, nil
+	return &Swarm{engine: engine, http: engine.HTTPClient(), base: base}, nil
 }
 
 // Close lets go of idle connections.
@@ -86,7 +79,7 @@ func (s *Swarm) Close() error { return s.engine.Close() }
 // Status implements driver.Driver. A replica with a health check counts as
 // ready once it is healthy; the engine calls it running only then.
 func (s *Swarm) Status(ctx context.Context, w driver.Workload) (driver.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	service, _, err := s.inspect(ctx, w)
 	if err != nil {
@@ -112,7 +105,7 @@ func (s *Swarm) Scale(ctx context.Context, w driver.Workload, n int, want driver
 	if n < 0 || n > maxReplicas {
 		return fmt.Errorf("scale service %s to %d: %w: a count is between 0 and %d", serviceName(w), n, driver.ErrRefused, maxReplicas)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := s.scale(ctx, w, n, want); err != nil {
 		return fmt.Errorf("scale service %s to %d: %w", serviceName(w), n, err)

@@ -3,6 +3,7 @@ package swarm
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/swarm"
@@ -55,7 +56,9 @@ func TestAnAbsurdCountIsRefusedBeforeAnyRequest(t *testing.T) {
 }
 
 func TestAnAddressThatIsNoneIsSaid(t *testing.T) {
-	if _, err := New(Options{Host: "manager"}); err == nil {
-		t.Error("no error for a host without a scheme")
+	for _, host := range []string{"manager", "http://manager:2375", "ssh://manager", "tcp://"} {
+		if _, err := New(Options{Host: host}); err == nil || !strings.Contains(err.Error(), "want unix:///path or tcp://host:port") {
+			t.Errorf("%s: error %v, want one that says what an address is", host, err)
+		}
 	}
 }
