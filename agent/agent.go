@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/plimsoll-io/plimsoll/agent/discover"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
 )
@@ -21,6 +22,7 @@ type Options struct {
 	Sources []Source
 	Spool   Spooler
 	Stream  func(context.Context) error // sends what is in the spool until ctx ends
+	Observe func(*sample.Batch)         // called with each batch, which it must not keep; nil for nobody
 	Loops   []lifecycle.Loop            // what else runs as long as the agent, such as discovery
 
 	Interval   time.Duration         // between ticks; whole milliseconds, 10 at least; 1 s if 0
@@ -28,6 +30,7 @@ type Options struct {
 	Clock      *Clock                // stamps samples; one of its own if nil
 	Version    string                // of this program, for plimsoll_agent_build_info
 	Backlog    func() Backlog        // of spool and stream; not reported if nil
+	Discovery  func() discover.Stats // not reported if nil
 	Registerer prometheus.Registerer // for the agent's own metrics; none if nil
 	Log        *slog.Logger          // none if nil
 }

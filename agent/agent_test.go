@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/plimsoll-io/plimsoll/agent/discover"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 )
 
@@ -245,7 +246,7 @@ func TestAFullSpoolCostsABatchNotTheAgent(t *testing.T) {
 	})
 }
 
-func TestAClockSetBackNeverMakesTimeGoBack(t *testing.T) {
+func TestAClockSetBackALittleNeverMakesTimeGoBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offset time.Duration
 		start := time.Now()
@@ -255,7 +256,7 @@ func TestAClockSetBackNeverMakesTimeGoBack(t *testing.T) {
 		var spool memory
 		a := sail(t, time.Minute, Options{Clock: clock, Spool: &spool, Sources: []Source{source("s", func(_ context.Context, tick uint64) error {
 			if tick == 10 {
-				offset = -time.Hour
+				offset = -20 * time.Second
 			}
 			return nil
 		})}})
@@ -269,6 +270,33 @@ func TestAClockSetBackNeverMakesTimeGoBack(t *testing.T) {
 		}
 		if clock.Jumps() != 1 || a.metrics.missed.Load() != 0 {
 			t.Errorf("%d jumps, %d ticks missed; want 1 and 0", clock.Jumps(), a.metrics.missed.Load())
+		}
+	})
+}
+
+// Stamps of an hour ahead would be refused, and the samples be lost, until the
+// wall had caught up.
+func TestAClockSetBackByAnHourCostsNoTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var offset time.Duration
+		start := time.Now()
+		clock := newClock(func() (time.Time, time.Duration) {
+			return time.Now().Add(offset).Round(0), time.Since(start)
+		})
+		var spool memory
+		a := sail(t, 20*time.Second+half, Options{Clock: clock, Spool: &spool, Sources: []Source{source("s", func(_ context.Context, tick uint64) error {
+			if tick == 9 {
+				offset = -time.Hour
+			}
+			return nil
+		})}})
+		if n := len(spool.times); n < 20 || n > 21 || a.metrics.missed.Load() != 0 {
+			t.Fatalf("%d batches in 20 seconds, %d ticks missed", n, a.metrics.missed.Load())
+		}
+		for i, at := range spool.times[10:] {
+			if want := start.Add(-time.Hour + time.Duration(10+i)*time.Second); at.Sub(want).Abs() > time.Second {
+				t.Errorf("batch %d is stamped %s, want about %s", 10+i, at, want)
+			}
 		}
 	})
 }
@@ -305,6 +333,9 @@ func TestTheAgentReportsOnItself(t *testing.T) {
 			Sources: []Source{source("s", func(context.Context, uint64) error { return errors.New("no") })},
 			Spool:   &spool, Version: "1.2.3", Registerer: reg, Lanes: Lanes{First: 1, Second: 5, Third: 15},
 			Backlog: func() Backlog { return Backlog{SpoolBytes: 4096, Dropped: 2, Damaged: 1, Unacknowledged: 7} },
+			Discovery: func() discover.Stats {
+				return discover.Stats{LeftOut: 3, Dropped: 4, Unreadable: 5, InotifyFallbacks: 6, EngineConnected: true, EngineReconnects: 8}
+			},
 		})
 		for tick, want := range map[int]map[string]string{
 			5: {
@@ -320,6 +351,12 @@ func TestTheAgentReportsOnItself(t *testing.T) {
 				`plimsoll_agent_source_panics_total{job="plimsoll-agent",source="s"}`:           "0",
 				`plimsoll_agent_spool_damaged_batches_total{job="plimsoll-agent"}`:              "1",
 				`plimsoll_agent_source_duration_seconds_total{job="plimsoll-agent",source="s"}`: "0",
+				`plimsoll_agent_discovery_left_out{job="plimsoll-agent"}`:                       "3",
+				`plimsoll_agent_discovery_dropped_total{job="plimsoll-agent"}`:                  "4",
+				`plimsoll_agent_discovery_unreadable_total{job="plimsoll-agent"}`:               "5",
+				`plimsoll_agent_discovery_inotify_fallbacks_total{job="plimsoll-agent"}`:        "6",
+				`plimsoll_agent_engine_connected{job="plimsoll-agent"}`:                         "1",
+				`plimsoll_agent_engine_reconnects_total{job="plimsoll-agent"}`:                  "8",
 			},
 			6: {},
 		} {

@@ -9,9 +9,9 @@ type available struct {
 	ok    []bool
 }
 
-func newAvailable(files []string) *available {
+func newAvailable(files []string, lane uint64) *available {
 	a := &available{
-		group: &sample.Group{Labels: []sample.Label{{Name: "job", Value: "plimsoll-agent"}}},
+		group: &sample.Group{Labels: []sample.Label{{Name: "job", Value: "plimsoll-agent"}}, Every: max(lane, 1)},
 		ok:    make([]bool, len(files)),
 	}
 	metric := &sample.Metric{Name: "plimsoll_agent_source_available", Help: "1 if the agent can read this file of the kernel, 0 if not; its series are absent then.", Type: sample.Gauge}

@@ -12,13 +12,17 @@ const (
 	step = 100 * time.Millisecond
 	// slew is the part of the time by which a clock that is ahead slows down.
 	slew = 20
+	// bearable is how far ahead of the wall a stamp may be: half of what
+	// collectors take. Samples that are refused are lost.
+	bearable = 30 * time.Second
 )
 
 // Clock gives the time that samples are stamped with: the wall clock's, as
-// long as that only goes forward. When the wall clock is set back, Clock goes
-// on at the pace of time, less a twentieth, until the wall has caught up. So a
-// counter's rate is never negative and at most a twentieth too high, and the
-// other way of never going back, to stand still, would make it infinite.
+// long as that only goes forward. When the wall clock is set back a little,
+// Clock goes on at the pace of time, less a twentieth, until the wall has caught
+// up. So a counter's rate is never negative and at most a twentieth too high,
+// and the other way of never going back, to stand still, would make it infinite.
+// When it is set back by more than 30 s, Clock goes back with it.
 // A Clock may be used by several goroutines.
 type Clock struct {
 	read func() (wall time.Time, elapsed time.Duration) // elapsed on the monotonic clock
@@ -44,7 +48,7 @@ func newClock(read func() (time.Time, time.Duration)) *Clock {
 	return &Clock{read: read, now: wall, wall: wall, elapsed: elapsed}
 }
 
-// Now is the time to stamp a sample with. It never goes back.
+// Now is the time to stamp a sample with.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +58,7 @@ func (c *Clock) Now() time.Time {
 		c.jumps++
 	}
 	c.now = c.now.Add(passed)
-	if ahead := c.now.Sub(wall); ahead > 0 {
+	if ahead := c.now.Sub(wall); ahead > 0 && ahead <= bearable {
 		c.now = c.now.Add(-min(ahead, passed/slew))
 	} else {
 		c.now = wall

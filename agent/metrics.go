@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/plimsoll-io/plimsoll/agent/discover"
 )
 
 // watched is a source with what it cost and how it failed.
@@ -20,10 +22,11 @@ type watched struct {
 // batches, where every collector has them, and to a Prometheus registry, where
 // they can be read when no collector can be reached.
 type metrics struct {
-	version string
-	backlog func() Backlog
-	clock   *Clock
-	sources []*watched
+	version   string
+	backlog   func() Backlog
+	discovery func() discover.Stats
+	clock     *Clock
+	sources   []*watched
 
 	ticks   atomic.Uint64
 	missed  atomic.Uint64
@@ -33,7 +36,7 @@ type metrics struct {
 }
 
 func newMetrics(opts Options, sources []*watched) *metrics {
-	return &metrics{version: opts.Version, backlog: opts.Backlog, clock: opts.Clock, sources: sources}
+	return &metrics{version: opts.Version, backlog: opts.Backlog, discovery: opts.Discovery, clock: opts.Clock, sources: sources}
 }
 
 // fact is one of the agent's own metrics and where its value is.
@@ -94,7 +97,47 @@ func (m *metrics) facts() []fact {
 			},
 		)
 	}
+	if m.discovery != nil {
+		list = append(list, m.discoveryFacts()...)
+	}
 	return list
+}
+
+func (m *metrics) discoveryFacts() []fact {
+	of := func(pick func(discover.Stats) uint64) func() float64 {
+		return func() float64 { return float64(pick(m.discovery())) }
+	}
+	return []fact{
+		{
+			name: "plimsoll_agent_discovery_left_out", help: "Cgroups that are not followed because they are too many or too deep.",
+			value: of(func(s discover.Stats) uint64 { return uint64(s.LeftOut) }),
+		},
+		{
+			name: "plimsoll_agent_discovery_dropped_total", help: "Events, kills and names for which there was no room.", counter: true,
+			value: of(func(s discover.Stats) uint64 { return s.Dropped }),
+		},
+		{
+			name: "plimsoll_agent_discovery_unreadable_total", help: "Cgroups that are there and could not be listed.", counter: true,
+			value: of(func(s discover.Stats) uint64 { return s.Unreadable }),
+		},
+		{
+			name: "plimsoll_agent_discovery_inotify_fallbacks_total", help: "Times that inotify missed changes, and scans stood in for it.", counter: true,
+			value: of(func(s discover.Stats) uint64 { return s.InotifyFallbacks }),
+		},
+		{
+			name: "plimsoll_agent_engine_connected", help: "1 while the container engine is listened to.",
+			value: func() float64 {
+				if m.discovery().EngineConnected {
+					return 1
+				}
+				return 0
+			},
+		},
+		{
+			name: "plimsoll_agent_engine_reconnects_total", help: "Connections to the container engine after the first.", counter: true,
+			value: of(func(s discover.Stats) uint64 { return s.EngineReconnects }),
+		},
+	}
 }
 
 // Describe makes metrics a prometheus.Collector.

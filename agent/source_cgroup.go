@@ -21,10 +21,10 @@ type CgroupOptions struct {
 	// Containers are those there are now, and a number that changes when they
 	// do. It is called at every tick and must not wait.
 	Containers func() (version uint64, list []discover.Container)
-	// OOMs are the ids of containers in which the engine saw a process killed
-	// for want of memory since the last call, one for each time. Where such a
-	// kill ends the container the kernel's count is gone before it is read. Nil
-	// if there is no engine.
+	// OOMs are the ids of containers that ran out of memory since the last call,
+	// as the engine says, once or more often each. Where that ends the container
+	// the kernel's count of kills is gone before it is read. Nil if there is no
+	// engine.
 	OOMs func() []string
 	// Labels are the containers' own labels that become labels of their series;
 	// DefaultContainerLabels if nil. Each other name would be more cardinality.
@@ -94,7 +94,7 @@ func newCgroupSource(fs *cgroup.FS, opts CgroupOptions) (*cgroupSource, error) {
 		opts.Labels = DefaultContainerLabels()
 	}
 	metrics := newCgroupMetrics(fs.Mode())
-	machine, err := newMachine(fs, opts.Roots, metrics)
+	machine, err := newMachine(fs, opts, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("open the root cgroup: %w", err)
 	}
@@ -104,7 +104,7 @@ func newCgroupSource(fs *cgroup.FS, opts CgroupOptions) (*cgroupSource, error) {
 		metrics: metrics,
 		naming:  newNaming(opts.Labels),
 		machine: machine,
-		health:  newCgroupHealth(fs),
+		health:  newCgroupHealth(fs, opts.Lanes.Third),
 	}, nil
 }
 
@@ -233,7 +233,7 @@ func (s *cgroupSource) leave(c *container, b *sample.Batch) {
 		end(b, d.groups...)
 	}
 	s.remains.add(c, b)
-	c.series = nil
+	c.series, c.ooms = nil, ooms{}
 }
 
 func end(b *sample.Batch, groups ...*sample.Group) {
@@ -257,23 +257,23 @@ func (s *cgroupSource) name(c *container, b *sample.Batch) bool {
 		end(b, c.series.passing()...)
 		end(b, c.series.lasting)
 	}
-	c.series = newContainerSeries(s.metrics, s.fs, labels)
+	c.series = newContainerSeries(s.metrics, s.fs, labels, s.opts.Lanes)
 	s.remains.resume(c, b)
 	return true
 }
 
-// hearOOMs counts the kills that the engine tells of.
+// hearOOMs notes the kills that the engine tells of, each in one place: one that
+// restarts its container belongs to what remains of it.
 func (s *cgroupSource) hearOOMs() {
 	if s.opts.OOMs == nil {
 		return
 	}
 	for _, id := range s.opts.OOMs() {
-		for _, c := range s.containers {
-			if c.is.ID == id {
-				c.ooms.engine++
-				c.ooms.news = true
-			}
+		if s.remains.killed(id) {
+			continue
 		}
-		s.remains.killed(id)
+		for _, c := range s.containers {
+			c.ooms.told = c.ooms.told || c.is.ID == id
+		}
 	}
 }

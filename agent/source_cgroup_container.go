@@ -37,7 +37,7 @@ func (c *container) learn(is discover.Container) { c.is, c.renamed = is, true }
 
 // nameless tells whether c should wait for its name.
 func (c *container) nameless(now time.Time) bool {
-	return c.series == nil && c.is.Runtime == "docker" && !c.is.Known && now.Sub(c.seen) < patience
+	return c.series == nil && c.is.Runtime == "docker" && !c.is.Known && now.Sub(c.seen).Abs() < patience
 }
 
 func (c *container) close() {
@@ -77,7 +77,7 @@ func (f *faults) fatal(err error) bool {
 func (s *cgroupSource) read(c *container, b *sample.Batch, everything bool) error {
 	first := everything || due(s.opts.Lanes.First, b.Tick, c.phase)
 	second := everything || due(s.opts.Lanes.Second, b.Tick, c.phase)
-	third := everything || due(s.opts.Lanes.Third, b.Tick, c.phase)
+	third := everything || c.ooms.told || due(s.opts.Lanes.Third, b.Tick, c.phase)
 	if !first && !second && !third {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (s *cgroupSource) read(c *container, b *sample.Batch, everything bool) erro
 	case (second || c.moved(usage)) && f.fatal(c.readMemory(b, usage)):
 	case second && f.fatal(c.readPressure(b)):
 	case third && f.fatal(s.readIO(c, b)):
-	case third || c.ooms.news:
+	case third:
 		c.tellLast(b)
 	}
 	return errors.Join(f...)
@@ -172,7 +172,7 @@ func (c *container) readLimits(b *sample.Batch) error {
 		return err
 	}
 	c.quota = limits.CPUQuotaMicros.OK && limits.CPUQuotaMicros.V != cgroup.NoLimit
-	c.ooms.kernel = events.OOMKills
+	c.ooms.learn(events.OOMKills)
 
 	v := c.add(b, c.series.slow)
 	if c.quota {
@@ -225,7 +225,6 @@ func (c *container) tellLast(b *sample.Batch) {
 	if c.lastSeen.IsZero() {
 		return
 	}
-	c.ooms.news = false
 	v := c.add(b, c.series.lasting)
 	v[lastSeen] = float64(c.lastSeen.Unix())
 	put(v, oomEvents, c.ooms.total())

@@ -21,14 +21,15 @@ const (
 	remainsDropped
 )
 
-func newCgroupHealth(fs *cgroup.FS) *cgroupHealth {
+func newCgroupHealth(fs *cgroup.FS, lane uint64) *cgroupHealth {
 	files := fs.Files()
 	for i, name := range files {
 		files[i] = "cgroup/" + name
 	}
 	return &cgroupHealth{
-		files: newAvailable(files).group,
+		files: newAvailable(files, lane).group,
 		counts: &sample.Group{
+			Every:  max(lane, 1),
 			Labels: []sample.Label{{Name: "job", Value: "plimsoll-agent"}},
 			Series: []sample.Series{
 				containersNow:  {Metric: &sample.Metric{Name: "plimsoll_agent_containers", Help: "Containers that are read.", Type: sample.Gauge}},

@@ -24,7 +24,7 @@ type machine struct {
 	stat   node.Stat
 }
 
-func newMachine(fs *cgroup.FS, roots node.Roots, m *cgroupMetrics) (*machine, error) {
+func newMachine(fs *cgroup.FS, opts CgroupOptions, m *cgroupMetrics) (*machine, error) {
 	root, err := fs.Open("/")
 	if err != nil {
 		return nil, err
@@ -32,12 +32,13 @@ func newMachine(fs *cgroup.FS, roots node.Roots, m *cgroupMetrics) (*machine, er
 	labels := []sample.Label{{Name: "id", Value: "/"}, cadvisorJob()}
 	return &machine{
 		root:   root,
-		node:   node.New(roots),
-		cpu:    &sample.Group{Labels: labels, Series: m.fast[cpuUsage : cpuSystem+1]},
-		memory: &sample.Group{Labels: labels, Series: []sample.Series{m.fast[memoryUsage], {Metric: m.workingSet}}},
+		node:   node.New(opts.Roots),
+		cpu:    &sample.Group{Labels: labels, Series: m.fast[cpuUsage : cpuSystem+1], Every: max(opts.Lanes.First, 1)},
+		memory: &sample.Group{Labels: labels, Series: []sample.Series{m.fast[memoryUsage], {Metric: m.workingSet}}, Every: max(opts.Lanes.Second, 1)},
 		size: &sample.Group{
 			Labels: []sample.Label{cadvisorJob()},
 			Series: []sample.Series{{Metric: m.machineCPUs}, {Metric: m.machineMemory}},
+			Every:  max(opts.Lanes.Third, 1),
 		},
 	}, nil
 }

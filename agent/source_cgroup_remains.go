@@ -16,19 +16,33 @@ const (
 	maxRemains = 1000
 )
 
-// ooms counts kills for want of memory, by two that may each miss some: the
-// kernel's count is gone with the group when the container's first process is
-// the victim, and the engine may be down.
+// ooms counts kills for want of memory. The kernel's count is exact, but gone
+// with the group when the container's first process is the victim. Then the
+// engine's word stands for one kill, however often it is given: version 1 has
+// the engine say so dozens of times for a single one.
 type ooms struct {
 	before uint64 // in earlier groups of the container
 	kernel cgroup.Opt[uint64]
-	engine uint64
-	news   bool // the engine told of one and it is not in a batch yet
+	told   bool // by the engine, since the kernel's count was read
 }
 
-// total is the higher of both counts, absent if neither is known.
+// learn takes in the kernel's count. One that cannot be read has not shrunk.
+func (o *ooms) learn(kills cgroup.Opt[uint64]) {
+	switch {
+	case kills.OK:
+		o.kernel = kills
+	case o.told && !o.kernel.OK: // a kernel without a count
+		o.before++
+	}
+	o.told = false
+}
+
+// total is absent if nothing is known.
 func (o ooms) total() cgroup.Opt[uint64] {
-	n := max(o.before+o.kernel.V, o.engine)
+	n := o.before + o.kernel.V
+	if o.told {
+		n++
+	}
 	return cgroup.Opt[uint64]{V: n, OK: o.kernel.OK || n > 0}
 }
 
@@ -45,7 +59,8 @@ type remnant struct {
 	lastSeen time.Time
 	ooms     ooms
 	until    time.Time
-	fresh    bool // nothing was said of it yet
+	fresh    bool // it ended in this tick
+	news     bool // to be told before its turn
 }
 
 // add keeps what is left of a container.
@@ -70,8 +85,7 @@ func (r *remains) resume(c *container, b *sample.Batch) {
 	}
 	old := r.list[i]
 	r.list = slices.Delete(r.list, i, i+1)
-	c.ooms.before = old.ooms.total().V
-	c.ooms.engine += old.ooms.engine
+	c.ooms.before += old.ooms.total().V
 	if slices.Equal(old.group.Labels, c.series.labels) {
 		c.series.lasting = old.group
 	} else {
@@ -80,13 +94,15 @@ func (r *remains) resume(c *container, b *sample.Batch) {
 }
 
 // killed is the engine's word that a process was killed, perhaps the last one.
-func (r *remains) killed(id string) {
+// It returns false if nothing of that container is left here.
+func (r *remains) killed(id string) (found bool) {
 	for i := range r.list {
-		if r.list[i].id == id {
-			r.list[i].ooms.engine++
-			r.list[i].ooms.news = true
+		if old := &r.list[i]; old.id == id {
+			old.news = old.news || !old.ooms.told
+			old.ooms.told, found = true, true
 		}
 	}
+	return found
 }
 
 // collect says again what is left, and ends what has lasted long enough. Where
@@ -96,11 +112,12 @@ func (r *remains) collect(b *sample.Batch, lanes Lanes) {
 	for i := range r.list {
 		old := &r.list[i]
 		if old.fresh { // this tick may have samples of it already
-			old.fresh, old.ooms.news = false, true
+			old.fresh, old.news = false, true
 			continue
 		}
 		crowded := len(r.list)-over > maxRemains
-		if expired := !b.Time.Before(old.until); expired || crowded {
+		left := old.until.Sub(b.Time)
+		if expired := left <= 0 || left > lasting; expired || crowded { // too long if the clock was set back
 			b.End(old.group)
 			over++
 			if !expired {
@@ -108,8 +125,8 @@ func (r *remains) collect(b *sample.Batch, lanes Lanes) {
 			}
 			continue
 		}
-		if old.ooms.news || due(lanes.Third, b.Tick, old.phase) {
-			old.ooms.news = false
+		if old.news || due(lanes.Third, b.Tick, old.phase) {
+			old.news = false
 			v := b.Add(old.group)
 			v[lastSeen] = float64(old.lastSeen.Unix())
 			put(v, oomEvents, old.ooms.total())

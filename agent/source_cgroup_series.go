@@ -180,17 +180,19 @@ type containerSeries struct {
 	hasPressure                           bool // pressure is in use
 }
 
-func newContainerSeries(m *cgroupMetrics, fs *cgroup.FS, labels []sample.Label) *containerSeries {
-	group := func(series []sample.Series) *sample.Group { return &sample.Group{Labels: labels, Series: series} }
+func newContainerSeries(m *cgroupMetrics, fs *cgroup.FS, labels []sample.Label, lanes Lanes) *containerSeries {
+	group := func(series []sample.Series, lane uint64) *sample.Group {
+		return &sample.Group{Labels: labels, Series: series, Every: max(lane, 1)}
+	}
 	return &containerSeries{
 		labels:   labels,
-		fast:     group(m.fast),
-		memory:   group(m.memory),
-		pressure: group(m.pressure),
-		slow:     group(m.slow),
-		lasting:  group(m.lasting),
+		fast:     group(m.fast, lanes.First),
+		memory:   group(m.memory, lanes.Second),
+		pressure: group(m.pressure, lanes.Second),
+		slow:     group(m.slow, lanes.Third),
+		lasting:  group(m.lasting, lanes.Third),
 		devices: roster[cgroup.Device, *sample.Group]{
-			came: func(d cgroup.Device) *sample.Group { return group(m.device(d, fs.DeviceName(d))) },
+			came: func(d cgroup.Device) *sample.Group { return group(m.device(d, fs.DeviceName(d)), lanes.Third) },
 			left: func(g **sample.Group, b *sample.Batch) { b.End(*g) },
 		},
 	}

@@ -504,9 +504,10 @@ func TestEndOfAContainer(t *testing.T) {
 	t.Run("of a child by lack of memory is told at once and counted once", func(t *testing.T) {
 		h := newHarbour(t, "hybrid", cron())
 		h.skip(2)
-		h.ooms = []string{idleID}
+		h.write("memory/docker/"+idleID+"/memory.oom_control", "oom_kill 1\n")
+		h.ooms = []string{idleID, idleID, idleID} // the same kill
 		want(t, h.sail(), "1", ooms, "cron")
-		h.write("memory/docker/"+idleID+"/memory.oom_control", "oom_kill 1\n") // the same kill
+		h.ooms = []string{idleID} // late
 		var last []string
 		for range 15 {
 			if v := of(h.sail(), ooms, "cron"); len(v) > 0 {
@@ -541,6 +542,47 @@ func TestRestartedContainerGoesOnWithItsCount(t *testing.T) {
 	}
 	if n := len(h.source.remains.list); n != 0 {
 		t.Errorf("%d remain beside it", n)
+	}
+}
+
+// A container that is killed and restarted at once is listed all the time, and
+// its group is another by the next tick.
+func TestAKillThatRestartsAContainerIsCountedOnce(t *testing.T) {
+	const ooms = "container_oom_events_total"
+	for name, late := range map[string]int{"told before the end is seen": 0, "told while it ends": 1} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarbour(t, "v1", cron())
+			want(t, h.sail(), "0", ooms, "cron")
+			var last []string
+			for kills := 1; kills <= 4; kills++ {
+				back := h.remove(cron().Cgroup)
+				for tick := range 20 {
+					if tick == late {
+						h.ooms = []string{idleID, idleID} // one kill, as version 1 has it told
+					}
+					if tick == 1 {
+						back()
+					}
+					if v := of(h.sail(), ooms, "cron"); len(v) > 0 {
+						last = v
+					}
+				}
+				if len(last) != 1 || last[0] != strconv.Itoa(kills) {
+					t.Fatalf("after %d kills counted %v", kills, last)
+				}
+			}
+		})
+	}
+}
+
+func TestKernelWithoutACountOfKillsLeavesItToTheEngine(t *testing.T) {
+	const ooms = "container_oom_events_total"
+	h := newHarbour(t, "v1", cron())
+	h.write("memory/docker/"+idleID+"/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n")
+	want(t, h.sail(), "", ooms, "cron")
+	for _, kills := range []string{"1", "2"} {
+		h.ooms = []string{idleID, idleID}
+		want(t, h.sail(), kills, ooms, "cron")
 	}
 }
 

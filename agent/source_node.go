@@ -36,6 +36,13 @@ type nodeFile struct {
 	series nodeSeries
 }
 
+// mark tells the groups of new columns their lane.
+func (f *nodeFile) mark(added []sample.Column) {
+	for _, c := range added {
+		c.Group.Every = max(f.lane, 1)
+	}
+}
+
 // nodeSeries reads a file and adds what it says to b. When the file cannot be
 // read, series that had values before are Absent in b: a value that is not
 // renewed must not pass for a fresh one.
@@ -72,7 +79,7 @@ func newNodeSource(opts NodeOptions, uname func(*node.Uname) error) *nodeSource 
 			names = append(names, f.name)
 		}
 	}
-	s.avail = newAvailable(names)
+	s.avail = newAvailable(names, third)
 	return s
 }
 
@@ -86,7 +93,9 @@ func (s *nodeSource) Collect(_ context.Context, b *sample.Batch) error {
 	for i := range s.files {
 		f := &s.files[i]
 		if due(f.lane, b.Tick, 0) {
+			before := len(b.Columns)
 			err := f.series.collect(b)
+			f.mark(b.Columns[before:])
 			if f.name != "" {
 				s.avail.ok[at] = err == nil
 			}

@@ -26,8 +26,8 @@ func newSelfSource(m *metrics, lanes Lanes) *selfSource {
 		lane:  lanes.Second,
 		read:  node.New(node.Roots{}), // this process is in its own /proc, whatever the node's is
 		facts: m.facts(),
-		group: &sample.Group{Labels: job},
-		usage: &sample.Group{Labels: job, Series: []sample.Series{
+		group: &sample.Group{Labels: job, Every: max(lanes.Second, 1)},
+		usage: &sample.Group{Labels: job, Every: max(lanes.Second, 1), Series: []sample.Series{
 			{Metric: &sample.Metric{Name: "process_cpu_seconds_total", Help: "CPU time of the agent's process, user and system.", Type: sample.Counter, Unit: "seconds", Divisor: 1e6}},
 			{Metric: &sample.Metric{Name: "process_resident_memory_bytes", Help: "Memory of the agent's process that is in RAM.", Type: sample.Gauge, Unit: "bytes"}},
 		}},

@@ -39,12 +39,12 @@ func (a *Agent) following(last time.Time) time.Time {
 	return next
 }
 
-// waitUntil returns true when the agent's clock shows next, false when ctx
-// ended before.
+// waitUntil returns true when the agent's clock shows next, or has been set back
+// so that it will not for long; false when ctx ended before.
 func (a *Agent) waitUntil(ctx context.Context, next time.Time, timer *time.Timer) bool {
 	for {
 		wait := next.Sub(a.clock.Now())
-		if wait <= 0 {
+		if wait <= 0 || wait > a.opts.Interval {
 			return ctx.Err() == nil
 		}
 		timer.Reset(wait)
@@ -59,15 +59,15 @@ func (a *Agent) waitUntil(ctx context.Context, next time.Time, timer *time.Timer
 // stamp is the time of the batch whose tick was due at next. A tick that
 // starts within a hundredth of the interval is stamped as if it had been
 // punctual, as Prometheus does with scrapes: evenly spaced samples compress to
-// nothing. One that starts later is stamped with the truth. No two batches
-// have the same time.
+// nothing. Any other is stamped with the truth. No two batches in a row have the
+// same time.
 func (a *Agent) stamp(next time.Time) time.Time {
 	at := a.clock.Now()
-	if at.Sub(next) <= a.opts.Interval/100 {
+	if late := at.Sub(next); late >= 0 && late <= a.opts.Interval/100 {
 		at = next
 	}
 	at = at.Truncate(time.Millisecond)
-	if !at.After(a.last) {
+	if back := a.last.Sub(at); back >= 0 && back < time.Second { // more is a clock set back
 		at = a.last.Add(time.Millisecond)
 	}
 	a.last = at
@@ -82,6 +82,9 @@ func (a *Agent) tick(ctx context.Context, at time.Time) {
 	a.ticks++
 	for _, s := range a.sources {
 		a.collect(ctx, s)
+	}
+	if a.opts.Observe != nil {
+		a.opts.Observe(&a.batch)
 	}
 	samples := uint64(a.batch.Len())
 	if err := a.opts.Spool.Append(&a.batch); err != nil {

@@ -57,6 +57,9 @@ type Series struct {
 type Group struct {
 	Labels []Label // of every series
 	Series []Series
+	// Every is the lane: the most ticks from one reading to the next while its
+	// source is well. 0 if that is not known.
+	Every uint64
 }
 
 // absentBits is a quiet NaN that no arithmetic yields, so that a NaN that was

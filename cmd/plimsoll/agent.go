@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,14 +14,18 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/version"
 
 	"github.com/plimsoll-io/plimsoll/agent"
 	"github.com/plimsoll-io/plimsoll/agent/discover"
+	"github.com/plimsoll-io/plimsoll/agent/expose"
 	"github.com/plimsoll-io/plimsoll/agent/node"
+	"github.com/plimsoll-io/plimsoll/agent/sample"
 	"github.com/plimsoll-io/plimsoll/agent/spool"
 	"github.com/plimsoll-io/plimsoll/agent/stream"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
+	"github.com/plimsoll-io/plimsoll/internal/door"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
 	"github.com/plimsoll-io/plimsoll/internal/trim"
 )
@@ -57,6 +63,9 @@ type agentCommand struct {
 	agentFlags
 	data      string
 	collector string
+	web       string
+	webConfig string
+	insecure  bool
 }
 
 func (c *cli) agent() {
@@ -65,18 +74,52 @@ func (c *cli) agent() {
 	c.configurable(k)
 	k.Flag("data.path", "Directory for what waits to be sent.").Default("data").StringVar(&cmd.data)
 	k.Flag("collector.address", "Where the collector listens for agents.").Default("127.0.0.1:9901").StringVar(&cmd.collector)
+	k.Flag("web.listen-address", "Where /metrics is served to a Prometheus that scrapes; nowhere if empty.").StringVar(&cmd.web)
+	k.Flag("web.config.file", "TLS and users of the HTTP server, as in Prometheus.").PlaceHolder("FILE").StringVar(&cmd.webConfig)
+	k.Flag("insecure", "Listen without encryption on addresses that other machines can reach.").BoolVar(&cmd.insecure)
 	cmd.agentFlags.add(k)
 }
 
 func (c *agentCommand) run(ctx context.Context) error {
-	a, err := newAgent(c.agentFlags, c.data, c.collector, nil, c.log())
+	registry := prometheus.NewRegistry()
+	scraped := expose.New(expose.Options{Interval: c.interval, MaxAge: slowestLane * c.interval})
+	a, err := newAgent(c.agentFlags, c.data, c.collector, scraped.Observe, registry, c.log())
 	if err != nil {
 		return err
+	}
+	loops := []lifecycle.Loop{{Name: "agent", Run: a.run}}
+	if c.web != "" {
+		port, err := door.ListenHTTP(door.HTTPOptions{
+			Address: c.web, ConfigFile: c.webConfig, Insecure: c.insecure, Log: c.log().With("component", "web"),
+		})
+		if err != nil {
+			return errors.Join(err, a.close())
+		}
+		fmt.Fprintf(c.stdout, "Plimsoll serves metrics: %s/metrics\n", port.URL())
+		loops = append(loops, lifecycle.Loop{Name: "web", Run: func(ctx context.Context) error {
+			return port.Run(ctx, agentRoutes(scraped, registry))
+		}})
 	}
 	if err := trim.Executable(); err != nil {
 		c.log().Debug("the program's start stays in memory", "err", err)
 	}
-	return errors.Join(a.run(ctx), a.close())
+	return errors.Join(lifecycle.Run(ctx, loops...), a.close())
+}
+
+// slowestLane is in how many ticks everything has been read three times: a value
+// that is older is not shown to a scraper.
+const slowestLane = 3 * 60
+
+// agentRoutes are what an agent answers over HTTP.
+func agentRoutes(samples http.Handler, process prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", samples)
+	mux.Handle("GET /metrics/process", promhttp.HandlerFor(
+		prometheus.Gatherers{process, prometheus.DefaultGatherer}, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "Plimsoll is healthy.")
+	})
+	return mux
 }
 
 // agentParts is an agent with what it is made of.
@@ -89,7 +132,10 @@ type agentParts struct {
 	spool *spool.Spool
 }
 
-func newAgent(f agentFlags, data, collector string, reg prometheus.Registerer, log *slog.Logger) (*agentParts, error) {
+// newAgent makes an agent; observe, if not nil, is shown each batch.
+func newAgent(
+	f agentFlags, data, collector string, observe func(*sample.Batch), reg prometheus.Registerer, log *slog.Logger,
+) (*agentParts, error) {
 	log = log.With("component", "agent")
 	if f.node == "" {
 		name, err := os.Hostname()
@@ -132,10 +178,12 @@ func newAgent(f agentFlags, data, collector string, reg prometheus.Registerer, l
 		},
 		Spool:      queue,
 		Stream:     sender.Run,
+		Observe:    observe,
 		Loops:      []lifecycle.Loop{{Name: "discover", Run: watcher.Run}, {Name: "spool", Run: queue.Run}},
 		Interval:   f.interval,
 		Lanes:      lanes,
 		Version:    version.Version,
+		Discovery:  watcher.Stats,
 		Backlog:    func() agent.Backlog { return backlog(queue.Stats()) },
 		Registerer: reg,
 		Log:        log,

@@ -32,7 +32,7 @@ func (c *upCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAgent(c.agentFlags, c.data, p.server.GRPCAddress(), p.beside, c.log())
+	a, err := newAgent(c.agentFlags, c.data, p.server.GRPCAddress(), nil, p.beside, c.log())
 	if err != nil {
 		return errors.Join(err, p.close())
 	}

@@ -35,6 +35,7 @@ func (x *session) store(f *plimsollv1.Frame) error {
 			return err
 		}
 		lag := now.Sub(time.UnixMilli(f.GetTimestampMs()))
+		s.setClock(x, f.GetTimestampMs(), -lag)
 		s.metrics.lag.WithLabelValues(x.node.name).Set(lag.Seconds())
 		if x.current == 0 && lag < s.opts.Patience {
 			x.current, x.sweep = f.GetTimestampMs(), time.After(x.settling())
@@ -95,7 +96,7 @@ func (x *session) append(app storage.AppenderV2, f *plimsollv1.Frame) (stored ui
 	}
 	for _, ref := range x.decoder.ended {
 		for _, c := range x.decoder.layouts[ref].series {
-			if err := x.finish(app, c, at+1); err != nil { // the frame may have a last value
+			if err := x.finish(app, c, at); err != nil {
 				return 0, err
 			}
 		}

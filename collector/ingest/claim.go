@@ -187,6 +187,18 @@ func (s *Server) hear(x *session, now time.Time) {
 	}
 }
 
+// setClock follows an agent's clock that was set since hello. A frame never comes
+// before its time, so the clock is as far ahead as any frame at least; and it was
+// set back if a frame is older than the one before.
+func (s *Server) setClock(x *session, at int64, ahead time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ahead > x.node.ahead || at < x.at {
+		x.node.ahead = ahead
+	}
+	x.at = at
+}
+
 // advance notes that a frame is done with.
 func (s *Server) advance(x *session, seq uint64) {
 	s.mu.Lock()

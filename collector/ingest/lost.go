@@ -17,6 +17,9 @@ const (
 	zeroEvery = 5 * time.Second
 	// for so long.
 	mourning = 24 * time.Hour
+	// standstill is how long nodes may go unwatched before it is this process
+	// that was away, stopped or with its machine, and could hear nobody.
+	standstill = 5 * time.Second
 )
 
 // runLost ends the series of nodes whose agents are silent, those of an earlier
@@ -54,6 +57,7 @@ func (s *Server) recall(ctx context.Context) {
 // watch looks at each node once.
 func (s *Server) watch(ctx context.Context, now time.Time) {
 	s.mu.Lock()
+	s.excuse(now)
 	var silent, away []*node
 	for name, n := range s.nodes {
 		switch age := now.Sub(n.heard); {
@@ -79,6 +83,23 @@ func (s *Server) watch(ctx context.Context, now time.Time) {
 	}
 	for _, n := range away {
 		s.zero(ctx, n, now)
+	}
+	s.mu.Lock()
+	s.watched = time.Now() // looking may take long too
+	s.mu.Unlock()
+}
+
+// excuse gives the agents their patience anew after a standstill. s.mu is held.
+func (s *Server) excuse(now time.Time) {
+	stood := now.Sub(s.watched)
+	if s.watched.IsZero() || stood <= standstill {
+		return
+	}
+	s.log.Warn("this collector stood still and could hear no agent", "seconds", int(stood.Seconds()))
+	for _, n := range s.nodes {
+		if !n.gone {
+			n.heard = now
+		}
 	}
 }
 

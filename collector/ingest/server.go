@@ -77,6 +77,7 @@ type Server struct {
 	dirty    bool // something has been committed and is not yet durable
 	halt     error
 	stopped  bool
+	watched  time.Time      // when the nodes were last looked at
 	ended    sync.WaitGroup // of sessions
 }
 

@@ -40,6 +40,7 @@ type session struct {
 	decoder *Decoder
 	buf     []byte // of decompressed frames
 	seq     uint64 // of the last frame
+	at      int64  // its time, in ms, if it was stored
 	left    bool   // the agent has said goodbye
 
 	current int64            // time of the first frame that was not backlog, in ms

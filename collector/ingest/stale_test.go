@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func TestAnEndedLayoutEndsItsSeriesBehindTheirLastValues(t *testing.T) {
 		a.send(f)
 		a.ack(2)
 		got := w.read(is("__name__", "m"))
-		if a, b := show(got[seriesA], start), show(got[seriesB], start); a != "0s=1 1s=3 1.001s=stale" || b != "0s=2 1.001s=stale" {
+		if a, b := show(got[seriesA], start), show(got[seriesB], start); a != "0s=1 1s=3 1.001s=stale" || b != "0s=2 1s=stale" {
 			t.Errorf("stored %s and %s", a, b)
 		}
 	})
@@ -77,7 +78,7 @@ func TestWhatEndedWhileTheAgentWasAwayEndsWhenItIsBack(t *testing.T) {
 		b.send(f)
 		b.ack(2)
 		got := w.read(is("__name__", "m"))
-		if a, b := show(got[seriesA], start), show(got[seriesB], start); a != "0s=1 1s=stale" || b != "0s=2 1.001s=stale" {
+		if a, b := show(got[seriesA], start), show(got[seriesB], start); a != "0s=1 1s=stale" || b != "0s=2 1s=stale" {
 			t.Errorf("stored %s and %s", a, b)
 		}
 	})
@@ -148,6 +149,45 @@ func TestASilentAgentsSeriesEndAndItIsSaidToBeAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnAgentWhoseClockWasSetIsSaidToBeAwayByTheClockItHasNow(t *testing.T) {
+	for name, step := range map[string]time.Duration{"back": -time.Hour, "forward": 40 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Options{}, func(w *world) {
+				start := time.Now()
+				a := w.connect(hello())
+				a.send(definition(1, start, 1, 2))
+				<-time.After(time.Second)
+				a.send(values(2, start.Add(time.Second+step), 3, 4))
+				a.ack(2)
+				<-time.After(17 * time.Second)
+				points := w.read(is("node", "n1"))[seriesA]
+				i := slices.IndexFunc(points, func(p point) bool { return isStale(p.v) })
+				if i < 0 {
+					t.Fatalf("stored %s, want an end", show(points, start))
+				}
+				if at := time.UnixMilli(points[i].t).Sub(start.Add(step)); at < 15*time.Second || at > 18*time.Second {
+					t.Errorf("stored %s, want an end 16 s after the clock was set", show(points, start))
+				}
+			})
+		})
+	}
+}
+
+// A process that was stopped, or whose machine was, has heard nobody meanwhile.
+func TestACollectorThatStoodStillBlamesNoAgent(t *testing.T) {
+	inBubble(t, Options{}, func(w *world) {
+		start := time.Now()
+		a := w.connect(hello())
+		a.send(definition(1, start, 1, 2))
+		a.ack(1)
+		<-time.After(3500 * time.Millisecond)
+		w.server.watch(t.Context(), time.Now().Add(time.Minute)) // the first look after a minute
+		if got := show(w.read(is("__name__", "m"))[seriesA], start); got != "0s=1" {
+			t.Errorf("stored %s, want no end", got)
+		}
+	})
 }
 
 func TestABacklogFillsWhatWasSaidToHaveEnded(t *testing.T) {

@@ -69,9 +69,10 @@
 // # Ends
 //
 // Frame.ended lists layouts whose subject is gone (a container that exited).
-// The collector writes staleness markers for their series one millisecond after
-// the frame's timestamp, since the frame may have a last value for them. A layout
-// that has ended must not be used again.
+// The collector writes staleness markers for their series at the frame's
+// timestamp, so that what takes their place in the same frame never stands
+// beside them, or one millisecond after it where the frame has a last value. A
+// layout that has ended must not be used again.
 //
 // # Errors
 //

@@ -1,0 +1,123 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/plimsoll-io/plimsoll/internal/conf"
+)
+
+// Drain is how long requests in flight may take at the end.
+const Drain = 5 * time.Second
+
+// HTTPOptions say where and how HTTP is served.
+type HTTPOptions struct {
+	Address string // "127.0.0.1:9900", as given by --web.listen-address
+	// ConfigFile turns on TLS and basic auth, in the format of Prometheus'
+	// exporter-toolkit. Empty for neither.
+	ConfigFile string
+	// Insecure allows addresses other than loopback without encryption.
+	Insecure bool
+	Log      *slog.Logger
+}
+
+// HTTP is a port at which HTTP is served.
+type HTTP struct {
+	opts     HTTPOptions
+	scheme   string
+	listener net.Listener
+}
+
+// ListenHTTP makes sure of the web configuration and binds the address. The
+// caller either runs what it returns or closes it.
+func ListenHTTP(opts HTTPOptions) (*HTTP, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &HTTP{opts: opts}
+	var err error
+	if h.scheme, err = readWebConfig(opts.ConfigFile); err != nil {
+		return nil, err
+	}
+	h.listener, err = Listen("web.listen-address", opts.Address, opts.Insecure || opts.ConfigFile != "")
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// readWebConfig makes sure of a web configuration before anything else is opened,
+// and tells the scheme that it makes of HTTP.
+func readWebConfig(file string) (scheme string, err error) {
+	if file == "" {
+		return "http", nil
+	}
+	if err := web.Validate(file); err != nil {
+		return "", fmt.Errorf("--web.config.file=%s: %w; correct the file, its format is that of Prometheus", file, err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--web.config.file: %w", err)
+	}
+	doc, err := conf.Parse(file, data)
+	if err != nil {
+		return "", err
+	}
+	if doc.Has("tls_server_config.cert") || doc.Has("tls_server_config.cert_file") {
+		return "https", nil
+	}
+	return "http", nil
+}
+
+// URL is where it is served.
+func (h *HTTP) URL() string { return h.scheme + "://" + h.listener.Addr().String() }
+
+// Close gives the address back. After Run that has been done.
+func (h *HTTP) Close() error {
+	if err := h.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then lets what is in flight finish for a while.
+func (h *HTTP) Run(ctx context.Context, handler http.Handler) error {
+	srv := &http.Server{
+		// A page on another site must not reach what changes things here.
+		Handler:           http.NewCrossOriginProtection().Handler(handler),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	ended := make(chan error, 1)
+	go func() {
+		systemd := false
+		ended <- web.Serve(h.listener, srv, &web.FlagConfig{
+			WebSystemdSocket: &systemd,
+			WebConfigFile:    &h.opts.ConfigFile,
+		}, h.opts.Log)
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), Drain)
+	defer cancel()
+	err := srv.Shutdown(last)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
