@@ -23,6 +23,7 @@ var ErrFormat = errors.New("unexpected format")
 type Roots struct {
 	Proc string // "/proc" if empty
 	Sys  string // "/sys" if empty
+	Root string // "/" if empty: where the machine's own tree is, as this process sees it
 }
 
 // Number is what the kernel counts or measures. The zero Number is one that

@@ -37,6 +37,8 @@ type agentFlags struct {
 	procfs     string
 	sysfs      string
 	cgroupfs   string
+	rootfs     string
+	textfiles  string
 	dockerHost string
 	labels     []string
 	spoolBytes conf.Size
@@ -48,6 +50,8 @@ func (f *agentFlags) add(k *kingpin.CmdClause) {
 	k.Flag("path.procfs", "Where the node's /proc is mounted.").Default("/proc").StringVar(&f.procfs)
 	k.Flag("path.sysfs", "Where the node's /sys is mounted.").Default("/sys").StringVar(&f.sysfs)
 	k.Flag("path.cgroup", "Where the node's cgroups are mounted.").Default("/sys/fs/cgroup").StringVar(&f.cgroupfs)
+	k.Flag("path.rootfs", "Where the node's file systems are mounted.").Default("/").StringVar(&f.rootfs)
+	k.Flag("textfile.directory", "Directory with *.prom files whose metrics become the node's; none if empty.").StringVar(&f.textfiles)
 	k.Flag("docker.host", "The Docker engine that knows the containers' names; empty for none.").
 		Default("unix:///var/run/docker.sock").StringVar(&f.dockerHost)
 	k.Flag("container.label", "Label of containers to keep, as container_label_…, on their series; repeatable.").
@@ -149,7 +153,7 @@ func newAgent(
 		return nil, err
 	}
 	lanes := agent.DefaultLanes()
-	roots := node.Roots{Proc: f.procfs, Sys: f.sysfs}
+	roots := node.Roots{Proc: f.procfs, Sys: f.sysfs, Root: f.rootfs}
 	containers, err := agent.CgroupSource(agent.CgroupOptions{
 		Root: f.cgroupfs, Roots: roots, Lanes: lanes,
 		Containers: watcher.Containers, OOMs: watcher.TakeOOMs, Labels: f.labels,
@@ -174,6 +178,7 @@ func newAgent(
 		Sources: []agent.Source{
 			containers,
 			agent.NodeSource(agent.NodeOptions{Roots: roots, Lanes: lanes}),
+			agent.HostSource(agent.HostOptions{Roots: roots, Lanes: lanes, TextfileDir: f.textfiles, Version: version.Version}),
 			agent.EventSource(watcher.TakeEvents),
 		},
 		Spool:      queue,

@@ -211,7 +211,7 @@ func (p *collectorParts) makeRoutes(engine *promql.Engine, settings map[string]s
 		// Prometheus' remote storage counts in the process-wide registry.
 		Metrics: prometheus.Gatherers{p.registry, p.beside, prometheus.DefaultGatherer},
 		Reload:  p.reload,
-		Ready:   func() error { return nil },
+		Ready:   p.ingest.Ready,
 	}.Handler()
 	return nil
 }

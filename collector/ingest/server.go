@@ -133,6 +133,13 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
+// Ready tells why nothing is taken in at present, or nil.
+func (s *Server) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.halt
+}
+
 // Register puts the service on a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { plimsollv1.RegisterIngestServiceServer(r, s) }
 
