@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -16,44 +17,69 @@ import (
 // process touches all of it, most of it for the last time. What is needed again
 // comes back from the page cache, page by page.
 //
-// It is madvise(2) with MADV_DONTNEED on the read-only mappings of
-// /proc/self/exe, which cannot lose anything: they are never written.
+// It is madvise(2) with MADV_DONTNEED on those read-only mappings of
+// /proc/self/exe that hold nothing but the file. That cannot lose anything. A
+// mapping that is read-only now may have been written before: the loader fills
+// in addresses and then protects them (RELRO), and the file has zeros there.
 func Executable() error {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("find the program: %w", err)
 	}
-	maps, err := os.Open("/proc/self/maps")
+	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return err
 	}
-	defer maps.Close()
+	defer smaps.Close()
+	list, err := fileOnly(smaps, exe)
+	if err != nil {
+		return fmt.Errorf("read smaps: %w", err)
+	}
 	var errs []error
-	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		from, to, ok := readOnly(lines.Text(), exe)
-		if !ok {
-			continue
-		}
-		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
-			errs = append(errs, fmt.Errorf("madvise %x-%x: %w", from, to, errno))
+	for _, m := range list {
+		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED); errno != 0 {
+			errs = append(errs, fmt.Errorf("madvise %x-%x: %w", m.from, m.to, errno))
 		}
 	}
-	return errors.Join(append(errs, lines.Err())...)
+	return errors.Join(errs...)
 }
 
-// readOnly parses a line of /proc/PID/maps (proc(5)) such as
+// mapping is a range of addresses.
+type mapping struct{ from, to uintptr }
+
+// fileOnly reads /proc/PID/smaps (proc_pid_smaps(5)), such as
 //
 //	00400000-01a2b000 r-xp 00000000 fe:00 1234   /usr/bin/plimsoll
+//	…
+//	Anonymous:             0 kB
 //
-// and tells whether it is a mapping of exe that is never written.
-func readOnly(line, exe string) (from, to uintptr, ok bool) {
-	fields := strings.Fields(line)
+// and returns the read-only mappings of exe none of whose pages differ from the
+// file.
+func fileOnly(smaps io.Reader, exe string) (list []mapping, err error) {
+	var m mapping
+	candidate := false
+	lines := bufio.NewScanner(smaps)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		switch {
+		case len(fields) == 0:
+		case !strings.HasSuffix(fields[0], ":"):
+			m, candidate = readOnly(fields, exe)
+		case candidate && fields[0] == "Anonymous:" && len(fields) > 1 && fields[1] == "0":
+			list = append(list, m)
+		}
+	}
+	return list, lines.Err()
+}
+
+// readOnly parses the first line of a mapping and tells whether it is one of
+// exe that cannot be written now.
+func readOnly(fields []string, exe string) (m mapping, ok bool) {
 	if len(fields) < 6 || strings.Contains(fields[1], "w") || strings.Join(fields[5:], " ") != exe {
-		return 0, 0, false
+		return mapping{}, false
 	}
-	if _, err := fmt.Sscanf(fields[0], "%x-%x", &from, &to); err != nil || from >= to {
-		return 0, 0, false
+	if _, err := fmt.Sscanf(fields[0], "%x-%x", &m.from, &m.to); err != nil || m.from >= m.to {
+		return mapping{}, false
 	}
-	return from, to, true
+	return m, true
 }

@@ -7,24 +7,28 @@ import (
 	"testing"
 )
 
-func TestOnlyTheProgramsReadOnlyMappingsAreDropped(t *testing.T) {
+func TestOnlyWhatIsTheProgramsFileIsDropped(t *testing.T) {
 	const exe = "/usr/bin/a program"
 	tests := map[string]struct {
-		line string
-		want bool
+		line      string
+		anonymous int // KiB
+		want      bool
 	}{
-		"its code":                {"00400000-01a2b000 r-xp 00000000 fe:00 1234   /usr/bin/a program", true},
-		"its constants":           {"01a2b000-02a2b000 r--p 0162b000 fe:00 1234   /usr/bin/a program", true},
-		"its variables":           {"02a2b000-02a3b000 rw-p 0262b000 fe:00 1234   /usr/bin/a program", false},
-		"code of a library":       {"7f0000000000-7f0000001000 r-xp 00000000 fe:00 99 /usr/lib/libc.so.6", false},
-		"a program since deleted": {"00400000-01a2b000 r-xp 00000000 fe:00 1234   /usr/bin/a program (deleted)", false},
-		"memory without a file":   {"c000000000-c000400000 rw-p 00000000 00:00 0", false},
-		"nonsense":                {"x-y r-xp 0 0 0 /usr/bin/a program", false},
+		"its code":                     {"00400000-01a2b000 r-xp 00000000 fe:00 1234   /usr/bin/a program", 0, true},
+		"its constants":                {"01a2b000-02a2b000 r--p 0162b000 fe:00 1234   /usr/bin/a program", 0, true},
+		"what the loader wrote before": {"02a2a000-02a2b000 r--p 0262a000 fe:00 1234   /usr/bin/a program", 4, false},
+		"its variables":                {"02a2b000-02a3b000 rw-p 0262b000 fe:00 1234   /usr/bin/a program", 0, false},
+		"code of a library":            {"7f0000000000-7f0000001000 r-xp 00000000 fe:00 99 /usr/lib/libc.so.6", 0, false},
+		"a program since deleted":      {"00400000-01a2b000 r-xp 00000000 fe:00 1234   /usr/bin/a program (deleted)", 0, false},
+		"memory without a file":        {"c000000000-c000400000 rw-p 00000000 00:00 0", 0, false},
+		"nonsense":                     {"x-y r-xp 0 0 0 /usr/bin/a program", 0, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, _, got := readOnly(tt.line, exe); got != tt.want {
-				t.Errorf("%q: %v, want %v", tt.line, got, tt.want)
+			smaps := fmt.Sprintf("%s\nSize: 4 kB\nAnonymous: %d kB\nVmFlags: rd mr\n", tt.line, tt.anonymous)
+			list, err := fileOnly(strings.NewReader(smaps), exe)
+			if got := len(list) == 1; err != nil || got != tt.want {
+				t.Errorf("%q: %v, error %v; want %v", tt.line, list, err, tt.want)
 			}
 		})
 	}
