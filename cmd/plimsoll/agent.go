@@ -20,6 +20,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/agent"
 	"github.com/plimsoll-io/plimsoll/agent/discover"
 	"github.com/plimsoll-io/plimsoll/agent/expose"
+	"github.com/plimsoll-io/plimsoll/agent/gpu"
 	"github.com/plimsoll-io/plimsoll/agent/node"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 	"github.com/plimsoll-io/plimsoll/agent/spool"
@@ -38,6 +39,7 @@ type agentFlags struct {
 	sysfs      string
 	cgroupfs   string
 	rootfs     string
+	gpu        bool
 	textfiles  string
 	dockerHost string
 	labels     []string
@@ -52,6 +54,7 @@ func (f *agentFlags) add(k *kingpin.CmdClause) {
 	k.Flag("path.cgroup", "Where the node's cgroups are mounted.").Default("/sys/fs/cgroup").StringVar(&f.cgroupfs)
 	k.Flag("path.rootfs", "Where the node's file systems are mounted.").Default("/").StringVar(&f.rootfs)
 	k.Flag("textfile.directory", "Directory with *.prom files whose metrics become the node's; none if empty.").StringVar(&f.textfiles)
+	k.Flag("gpu", "Read NVIDIA GPUs, in a process of its own; --no-gpu turns it off.").Default("true").BoolVar(&f.gpu)
 	k.Flag("docker.host", "The Docker engine that knows the containers' names; empty for none.").
 		Default("unix:///var/run/docker.sock").StringVar(&f.dockerHost)
 	k.Flag("container.label", "Label of containers to keep, as container_label_…, on their series; repeatable.").
@@ -174,17 +177,33 @@ func newAgent(
 	if err != nil {
 		return nil, errors.Join(err, queue.Close())
 	}
+	sources := []agent.Source{
+		containers,
+		agent.NodeSource(agent.NodeOptions{Roots: roots, Lanes: lanes}),
+		agent.HostSource(agent.HostOptions{Roots: roots, Lanes: lanes, TextfileDir: f.textfiles, Version: version.Version}),
+		agent.EventSource(watcher.TakeEvents),
+	}
+	loops := []lifecycle.Loop{{Name: "discover", Run: watcher.Run}, {Name: "spool", Run: queue.Run}}
+	if f.gpu {
+		helper, err := gpu.New(gpu.Options{Args: []string{gpuHelper}, Log: log})
+		if err != nil {
+			return nil, errors.Join(err, queue.Close())
+		}
+		gpus, err := agent.GPUSource(agent.GPUOptions{
+			State: helper.State, Containers: watcher.Containers, Proc: f.procfs, Hostname: f.node, Labels: f.labels, Lanes: lanes,
+		})
+		if err != nil {
+			return nil, errors.Join(err, queue.Close())
+		}
+		sources = append(sources, gpus)
+		loops = append(loops, lifecycle.Loop{Name: "gpu", Run: helper.Run})
+	}
 	a, err := agent.New(agent.Options{
-		Sources: []agent.Source{
-			containers,
-			agent.NodeSource(agent.NodeOptions{Roots: roots, Lanes: lanes}),
-			agent.HostSource(agent.HostOptions{Roots: roots, Lanes: lanes, TextfileDir: f.textfiles, Version: version.Version}),
-			agent.EventSource(watcher.TakeEvents),
-		},
+		Sources:    sources,
 		Spool:      queue,
 		Stream:     sender.Run,
 		Observe:    observe,
-		Loops:      []lifecycle.Loop{{Name: "discover", Run: watcher.Run}, {Name: "spool", Run: queue.Run}},
+		Loops:      loops,
 		Interval:   f.interval,
 		Lanes:      lanes,
 		Version:    version.Version,

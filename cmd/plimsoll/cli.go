@@ -54,6 +54,7 @@ func newCLI(stdout, stderr io.Writer, hangup <-chan os.Signal) *cli {
 	c.collector()
 	c.check()
 	c.explain()
+	c.gpuHelper()
 	c.version()
 	return c
 }
