@@ -89,27 +89,31 @@ func (c *cli) agent() {
 
 func (c *agentCommand) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
-	scraped := expose.New(expose.Options{Interval: c.interval, MaxAge: slowestLane * c.interval})
-	a, err := newAgent(c.agentFlags, c.data, c.collector, scraped.Observe, registry, c.log())
-	if err != nil {
-		return err
-	}
-	loops := []lifecycle.Loop{{Name: "agent", Run: a.run}}
+	var loops []lifecycle.Loop
+	var observe func(*sample.Batch)
 	if c.web != "" {
 		port, err := door.ListenHTTP(door.HTTPOptions{
 			Address: c.web, ConfigFile: c.webConfig, Insecure: c.insecure, Log: c.log().With("component", "web"),
 		})
 		if err != nil {
-			return errors.Join(err, a.close())
+			return err
 		}
+		defer port.Close() // run has done so, unless the agent could not be made
 		fmt.Fprintf(c.stdout, "Plimsoll serves metrics: %s/metrics\n", port.URL())
+		scraped := expose.New(expose.Options{Interval: c.interval, MaxAge: slowestLane * c.interval})
+		observe = scraped.Observe
 		loops = append(loops, lifecycle.Loop{Name: "web", Run: func(ctx context.Context) error {
 			return port.Run(ctx, agentRoutes(scraped, registry))
 		}})
 	}
+	a, err := newAgent(c.agentFlags, c.data, c.collector, observe, registry, c.log())
+	if err != nil {
+		return err
+	}
 	if err := trim.Executable(); err != nil {
 		c.log().Debug("the program's start stays in memory", "err", err)
 	}
+	loops = append(loops, lifecycle.Loop{Name: "agent", Run: a.run})
 	return errors.Join(lifecycle.Run(ctx, loops...), a.close())
 }
 
@@ -131,9 +135,10 @@ func agentRoutes(samples http.Handler, process prometheus.Gatherer) http.Handler
 
 // agentParts is an agent with what it is made of.
 //
-//	discover ──┐
-//	cgroup ────┼─ sources ─ agent ─ spool ─ stream ══ collector
-//	node ──────┘
+//	discover ────────┐
+//	cgroup ──────────┤
+//	node, host ──────┼─ sources ─ agent ─┬─ spool ─ stream ══ collector
+//	helper ─── gpu ──┘                   └─ expose ─ /metrics
 type agentParts struct {
 	agent *agent.Agent
 	spool *spool.Spool
