@@ -9,12 +9,6 @@ import (
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 )
 
-// patience is how long a Docker container waits for its name before it is
-// sampled without. The engine tells it some milliseconds after the kernel shows
-// the group; without waiting, containers would begin as series of another
-// identity that last a second.
-const patience = 2 * time.Second
-
 // container is one that is being followed.
 type container struct {
 	is      discover.Container
@@ -37,7 +31,7 @@ func (c *container) learn(is discover.Container) { c.is, c.renamed = is, true }
 
 // nameless tells whether c should wait for its name.
 func (c *container) nameless(now time.Time) bool {
-	return c.series == nil && c.is.Runtime == "docker" && !c.is.Known && now.Sub(c.seen).Abs() < patience
+	return c.series == nil && waitsForName(&c.is, now.Sub(c.seen))
 }
 
 func (c *container) close() {

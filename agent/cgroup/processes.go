@@ -1,0 +1,116 @@
+package cgroup
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// membersName is the same in both versions: the processes of a group without
+// those of the groups below it.
+const membersName = "cgroup.procs"
+
+// Bounds of what is looked at below one group. A container may make as many
+// groups in its own as it likes.
+const (
+	maxBelow      = 256
+	maxBelowDepth = 4
+)
+
+// Processes appends the processes of a group and of those below it to dst, at
+// most limit, in no order: numbers as the process that reads sees them, 0 for
+// those of another pid namespace left out. The error wraps ErrGone if there is
+// no such group. It opens files and reads folders, so that it is not for every
+// tick.
+func (f *FS) Processes(dst []int, group string, limit int) ([]int, error) {
+	h := f.at[pidsCurrent]
+	if h == nil {
+		h = f.hierarchies[0]
+	}
+	return f.processes(dst, h, strings.TrimPrefix(path.Clean(group), "/"), limit)
+}
+
+func (f *FS) processes(dst []int, h *hierarchy, group string, limit int) ([]int, error) {
+	queue, start := []string{group}, len(dst)
+	for seen := 0; seen < len(queue) && seen < maxBelow && len(dst)-start < limit; seen++ {
+		at := queue[seen]
+		var err error
+		if dst, err = f.members(dst, h, at, limit-(len(dst)-start)); err != nil {
+			if seen > 0 {
+				continue // it went meanwhile, or has threads only
+			}
+			return dst, err
+		}
+		if strings.Count(at, "/")-strings.Count(group, "/") < maxBelowDepth {
+			queue = append(queue, f.below(h, at, maxBelow-len(queue))...)
+		}
+	}
+	return dst, nil
+}
+
+// members appends the processes of one group.
+func (f *FS) members(dst []int, h *hierarchy, group string, limit int) ([]int, error) {
+	fd, err := f.openAt(h.fd, group, membersName)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return dst, ErrGone
+	}
+	if err != nil {
+		return dst, &os.PathError{Op: "open", Path: path.Join("/", group, membersName), Err: err}
+	}
+	data, err := f.pread(fd)
+	unix.Close(fd)
+	f.keepSpare()
+	if errors.Is(err, unix.ENODEV) {
+		return dst, ErrGone
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return dst, nil // a threaded group
+	}
+	if err != nil {
+		return dst, &os.PathError{Op: "read", Path: path.Join("/", group, membersName), Err: err}
+	}
+	for line := range bytes.Lines(data) {
+		if limit == 0 {
+			break
+		}
+		pid, err := strconv.Atoi(string(bytes.TrimSpace(line)))
+		if err == nil && pid > 0 {
+			dst = append(dst, pid)
+			limit--
+		}
+	}
+	return dst, nil
+}
+
+// below are the groups in a group, at most limit.
+func (f *FS) below(h *hierarchy, group string, limit int) []string {
+	if limit <= 0 {
+		return nil
+	}
+	fd, err := f.openAt(h.fd, group, ".")
+	if err != nil {
+		return nil
+	}
+	dir := os.NewFile(uintptr(fd), group)
+	defer dir.Close()
+	var found []string
+	for len(found) < limit {
+		entries, err := dir.ReadDir(128)
+		for _, e := range entries {
+			if e.IsDir() && len(found) < limit {
+				found = append(found, path.Join(group, e.Name()))
+			}
+		}
+		if err != nil { // io.EOF at the end
+			break
+		}
+	}
+	slices.Sort(found)
+	return found
+}

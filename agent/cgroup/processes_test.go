@@ -1,0 +1,62 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestProcessesAreThoseOfTheGroupAndOfTheGroupsBelow(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, map[string]string{
+		"cgroup.controllers":       "cpu memory pids\n",
+		"docker/a/cgroup.procs":    "10\n11\n0\n",
+		"docker/a/in/cgroup.procs": "12\n",
+		"docker/b/cgroup.procs":    "13\n",
+	})
+	f := newFS(t, Options{Root: root})
+	got, err := f.Processes([]int{1}, "/docker/a", 10)
+	if err != nil || !slices.Equal(got, []int{1, 10, 11, 12}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err = f.Processes(nil, "/docker/a", 1); err != nil || !slices.Equal(got, []int{10}) {
+		t.Errorf("at most one: got %v, %v", got, err)
+	}
+	if _, err = f.Processes(nil, "/docker/c", 1); !errors.Is(err, ErrGone) {
+		t.Errorf("of no group: %v", err)
+	}
+}
+
+func TestProcessesOfAGroupThatMakesGroupsWithoutEndAreBounded(t *testing.T) {
+	root := t.TempDir()
+	files := map[string]string{"cgroup.controllers": "pids\n", "a/cgroup.procs": ""}
+	for i := range 2 * maxBelow {
+		files[fmt.Sprintf("a/%d/cgroup.procs", i)] = "7\n"
+	}
+	deep := "a" + strings.Repeat("/deep", 3*maxBelowDepth)
+	files[deep+"/cgroup.procs"] = "8\n"
+	write(t, root, files)
+	f := newFS(t, Options{Root: root})
+	got, err := f.Processes(nil, "/a", 1<<20)
+	if err != nil || len(got) == 0 || len(got) > maxBelow || slices.Contains(got, 8) {
+		t.Errorf("%d processes, %v", len(got), err)
+	}
+}
+
+func TestProcessesOfALiveGroupAreFound(t *testing.T) {
+	l := newLive(t)
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	l.set(t, "cgroup.procs", strconv.Itoa(cmd.Process.Pid))
+	got, err := l.fs.Processes(nil, l.path, 10)
+	if err != nil || !slices.Equal(got, []int{cmd.Process.Pid}) {
+		t.Errorf("got %v, %v, want %d", got, err, cmd.Process.Pid)
+	}
+}
