@@ -62,6 +62,20 @@ func (g *Group) readUsage(c *CPU) error {
 	return nil
 }
 
+// LocalThrottled reads how long tasks of the group itself could have run, had
+// no quota withheld the CPU: its own, or one of a group above it. It is there
+// since 6.6, and summed over the CPUs. [CPU.Throttled] counts the group's own
+// quota alone, but also where nobody in the group wanted to run.
+func (g *Group) LocalThrottled() (Opt[Nanoseconds], error) {
+	k := cpuLocal2
+	if g.fs.at[cpuLocal1] != nil {
+		k = cpuLocal1
+	}
+	var c CPU
+	err := g.readCPUStat(k, &c)
+	return c.Throttled, err
+}
+
 func (g *Group) readCPUStat(k file, c *CPU) error {
 	data, err := g.read(k)
 	if err == nil && !c.parseStat(data) {

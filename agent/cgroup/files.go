@@ -24,6 +24,8 @@ const (
 	cpuShares1
 	cpuMax2
 	cpuWeight2
+	cpuLocal1
+	cpuLocal2
 	memoryPeak1
 	memoryPeak2
 	memoryKernel1
@@ -38,6 +40,7 @@ const (
 	reservation1
 	reservation2
 	pidsCurrent
+	pidsPeak
 	pidsMax
 	ioBytes1
 	ioBytesFlat1
@@ -76,6 +79,8 @@ var kernelFiles = [files]struct {
 	cpuShares1:      {"cpu", 1, "cpu.shares"},
 	cpuMax2:         {"cpu", 2, "cpu.max"},
 	cpuWeight2:      {"cpu", 2, "cpu.weight"},
+	cpuLocal1:       {"cpu", 1, "cpu.stat.local"},
+	cpuLocal2:       {"cpu", 2, "cpu.stat.local"},
 	memoryPeak1:     {"memory", 1, "memory.max_usage_in_bytes"},
 	memoryPeak2:     {"memory", 2, "memory.peak"},
 	memoryKernel1:   {"memory", 1, "memory.kmem.usage_in_bytes"},
@@ -90,6 +95,7 @@ var kernelFiles = [files]struct {
 	reservation1:    {"memory", 1, "memory.soft_limit_in_bytes"},
 	reservation2:    {"memory", 2, "memory.low"},
 	pidsCurrent:     {"pids", either, "pids.current"},
+	pidsPeak:        {"pids", either, "pids.peak"},
 	pidsMax:         {"pids", either, "pids.max"},
 	ioBytes1:        {"blkio", 1, "blkio.throttle.io_service_bytes_recursive"},
 	ioBytesFlat1:    {"blkio", 1, "blkio.throttle.io_service_bytes"},

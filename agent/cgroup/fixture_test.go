@@ -75,14 +75,16 @@ func open(t testing.TB, f *FS, path string) *Group {
 
 // account is everything that can be read of a group.
 type account struct {
-	CPU      CPU
-	Usage    Opt[uint64]
-	Stat     MemoryStat
-	Events   MemoryEvents
-	Limits   Limits
-	PIDs     PIDs
-	IO       []DeviceIO
-	Pressure Pressure
+	CPU       CPU
+	Local     Opt[Nanoseconds]
+	Usage     Opt[uint64]
+	Stat      MemoryStat
+	Events    MemoryEvents
+	Limits    Limits
+	PIDs      PIDs
+	Processes Opt[uint64]
+	IO        []DeviceIO
+	Pressure  Pressure
 }
 
 func readAll(t testing.TB, g *Group) account {
@@ -103,6 +105,8 @@ func tryAll(g *Group) (a account, err error) {
 	var e error
 	a.CPU, e = g.CPU()
 	keep(e)
+	a.Local, e = g.LocalThrottled()
+	keep(e)
 	a.Usage, e = g.MemoryUsage()
 	keep(e)
 	a.Stat, e = g.MemoryStat()
@@ -112,6 +116,8 @@ func tryAll(g *Group) (a account, err error) {
 	a.Limits, e = g.Limits()
 	keep(e)
 	a.PIDs, e = g.PIDs()
+	keep(e)
+	a.Processes, e = g.ProcessCount()
 	keep(e)
 	a.IO, e = g.IO(nil)
 	keep(e)
@@ -134,6 +140,7 @@ func (a account) absent() string {
 	add("periods", a.CPU.Periods.OK)
 	add("throttled-periods", a.CPU.ThrottledPeriods.OK)
 	add("throttled", a.CPU.Throttled.OK)
+	add("local-throttled", a.Local.OK)
 	add("memory", a.Usage.OK)
 	add("rss", a.Stat.RSSBytes.OK)
 	add("cache", a.Stat.CacheBytes.OK)
@@ -148,7 +155,9 @@ func (a account) absent() string {
 	add("shares", a.Limits.CPUShares.OK)
 	add("memory-limit", a.Limits.MemoryBytes.OK)
 	add("pids", a.PIDs.Current.OK)
+	add("pids-peak", a.PIDs.Peak.OK)
 	add("pids-limit", a.PIDs.Limit.OK)
+	add("processes", a.Processes.OK)
 	add("io", len(a.IO) > 0)
 	add("pressure-cpu", a.Pressure.CPU.Some.OK)
 	add("pressure-memory", a.Pressure.Memory.Some.OK)

@@ -66,11 +66,13 @@ func FuzzMemoryStat(f *testing.F) {
 		var v1, v2 MemoryStat
 		if v1.parse1(data) {
 			agree(t, data, "total_rss", v1.RSSBytes)
+			agree(t, data, "total_dirty", v1.DirtyBytes)
 			agree(t, data, "total_inactive_file", v1.InactiveFileBytes)
 			agree(t, data, "pgmajfault", v1.LocalFaults.Major)
 		}
 		if v2.parse2(data) {
 			agree(t, data, "anon", v2.RSSBytes)
+			agree(t, data, "workingset_refault_file", v2.FileRefaults)
 			agree(t, data, "inactive_file", v2.InactiveFileBytes)
 		}
 	})
@@ -92,9 +94,10 @@ func FuzzIO(f *testing.F) {
 		for _, parse := range []func([]byte) []DeviceIO{
 			func(data []byte) []DeviceIO { d, _ := parseIOStat(nil, data); return d },
 			func(data []byte) []DeviceIO { d, _ := parseBlkio(nil, 0, data, true); return d },
+			func(data []byte) []DeviceIO { d, _ := parseBlkio(nil, 0, data, false); return d },
 		} {
 			for _, io := range parse(data) {
-				if !io.ReadBytes.OK && !io.WriteBytes.OK && !io.Reads.OK && !io.Writes.OK {
+				if io == (DeviceIO{Device: io.Device}) {
 					t.Errorf("%v has no account", io.Device)
 				}
 			}

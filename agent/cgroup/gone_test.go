@@ -8,14 +8,16 @@ import (
 
 // readings are the ways to read a group, for tests that are about all of them.
 var readings = map[string]func(*Group) error{
-	"cpu":      func(g *Group) error { _, err := g.CPU(); return err },
-	"usage":    func(g *Group) error { _, err := g.MemoryUsage(); return err },
-	"stat":     func(g *Group) error { _, err := g.MemoryStat(); return err },
-	"events":   func(g *Group) error { _, err := g.MemoryEvents(); return err },
-	"limits":   func(g *Group) error { _, err := g.Limits(); return err },
-	"pids":     func(g *Group) error { _, err := g.PIDs(); return err },
-	"io":       func(g *Group) error { _, err := g.IO(nil); return err },
-	"pressure": func(g *Group) error { _, err := g.Pressure(); return err },
+	"cpu":       func(g *Group) error { _, err := g.CPU(); return err },
+	"local":     func(g *Group) error { _, err := g.LocalThrottled(); return err },
+	"usage":     func(g *Group) error { _, err := g.MemoryUsage(); return err },
+	"stat":      func(g *Group) error { _, err := g.MemoryStat(); return err },
+	"events":    func(g *Group) error { _, err := g.MemoryEvents(); return err },
+	"limits":    func(g *Group) error { _, err := g.Limits(); return err },
+	"pids":      func(g *Group) error { _, err := g.PIDs(); return err },
+	"processes": func(g *Group) error { _, err := g.ProcessCount(); return err },
+	"io":        func(g *Group) error { _, err := g.IO(nil); return err },
+	"pressure":  func(g *Group) error { _, err := g.Pressure(); return err },
 }
 
 func TestGroupThatIsRemovedSaysSo(t *testing.T) {

@@ -20,6 +20,16 @@ type MemoryStat struct {
 	KernelBytes       Opt[uint64]
 	ActiveFileBytes   Opt[uint64]
 	InactiveFileBytes Opt[uint64]
+	DirtyBytes        Opt[uint64] // page cache that is not on disk yet
+	WritebackBytes    Opt[uint64] // page cache on its way there
+	ZswapBytes        Opt[uint64] // what swap that is kept compressed takes up; version 2 with zswap
+	ZswappedBytes     Opt[uint64] // what it would take up otherwise
+
+	// Pages, since the group was made.
+	Scanned      Opt[uint64] // looked at for reclaim; version 2
+	Reclaimed    Opt[uint64] // taken away; version 2
+	FileRefaults Opt[uint64] // of page cache that had been taken away
+	AnonRefaults Opt[uint64] // of anonymous memory that had been
 
 	Faults      Faults // of the group and of those below it
 	LocalFaults Faults // of the group alone; version 1 only
@@ -91,6 +101,14 @@ func (m *MemoryStat) parse1(data []byte) bool {
 			field = &m.ActiveFileBytes
 		case "total_inactive_file":
 			field = &m.InactiveFileBytes
+		case "total_dirty":
+			field = &m.DirtyBytes
+		case "total_writeback":
+			field = &m.WritebackBytes
+		case "total_workingset_refault_file":
+			field = &m.FileRefaults
+		case "total_workingset_refault_anon":
+			field = &m.AnonRefaults
 		case "total_pgfault":
 			field = &m.Faults.All
 		case "total_pgmajfault":
@@ -133,6 +151,22 @@ func (m *MemoryStat) parse2(data []byte) bool {
 			field = &m.ActiveFileBytes
 		case "inactive_file":
 			field = &m.InactiveFileBytes
+		case "file_dirty":
+			field = &m.DirtyBytes
+		case "file_writeback":
+			field = &m.WritebackBytes
+		case "zswap":
+			field = &m.ZswapBytes
+		case "zswapped":
+			field = &m.ZswappedBytes
+		case "pgscan":
+			field = &m.Scanned
+		case "pgsteal":
+			field = &m.Reclaimed
+		case "workingset_refault_file":
+			field = &m.FileRefaults
+		case "workingset_refault_anon":
+			field = &m.AnonRefaults
 		case "pgfault":
 			field = &m.Faults.All
 		case "pgmajfault":

@@ -89,11 +89,29 @@ func oracle1(t *testing.T, l *live, a account) account {
 		SwapBytes:       a.Stat.SwapBytes, // it reads memory and swap together
 		MappedFileBytes: known(m.Memory.TotalMappedFile), KernelBytes: known(m.Memory.Kernel.Usage),
 		ActiveFileBytes: known(m.Memory.TotalActiveFile), InactiveFileBytes: known(m.Memory.TotalInactiveFile),
+		DirtyBytes: known(m.Memory.TotalDirty), WritebackBytes: known(m.Memory.TotalWriteback),
+		FileRefaults: a.Stat.FileRefaults, AnonRefaults: a.Stat.AnonRefaults, // it does not read them
 		Faults:      Faults{known(m.Memory.TotalPgFault), known(m.Memory.TotalPgMajFault)},
 		LocalFaults: Faults{known(m.Memory.PgFault), known(m.Memory.PgMajFault)},
 	}
 	a.Limits.MemoryBytes = known(Limit(m.Memory.Usage.Limit))
-	a.PIDs = PIDs{known(m.Pids.Current), known(Limit(m.Pids.Limit))}
+	a.PIDs.Current, a.PIDs.Limit = known(m.Pids.Current), known(Limit(m.Pids.Limit))
+	bytes := make(map[Device]map[string]Opt[uint64])
+	for _, e := range m.Blkio.IoServiceBytesRecursive {
+		d := Device{uint32(e.Major), uint32(e.Minor)}
+		if bytes[d] == nil {
+			bytes[d] = make(map[string]Opt[uint64])
+		}
+		bytes[d][e.Op] = known(e.Value)
+	}
+	if len(bytes) != len(a.IO) {
+		t.Errorf("I/O of devices %v and %v", bytes, a.IO)
+	}
+	for i := range a.IO {
+		io, of := &a.IO[i], bytes[a.IO[i].Device]
+		io.ReadBytes, io.WriteBytes, io.DiscardBytes = of["Read"], of["Write"], of["Discard"]
+		io.SyncBytes, io.AsyncBytes, io.TotalBytes = of["Sync"], of["Async"], of["Total"]
+	}
 	return a
 }
 
@@ -129,6 +147,10 @@ func oracle2(t *testing.T, l *live, a account) account {
 		MappedFileBytes: known(m.Memory.FileMapped),
 		KernelBytes:     a.Stat.KernelBytes, // it does not read it
 		ActiveFileBytes: known(m.Memory.ActiveFile), InactiveFileBytes: known(m.Memory.InactiveFile),
+		DirtyBytes: known(m.Memory.FileDirty), WritebackBytes: known(m.Memory.FileWriteback),
+		Scanned: known(m.Memory.Pgscan), Reclaimed: known(m.Memory.Pgsteal),
+		FileRefaults: a.Stat.FileRefaults, AnonRefaults: a.Stat.AnonRefaults, // it does not read them, nor these:
+		ZswapBytes: a.Stat.ZswapBytes, ZswappedBytes: a.Stat.ZswappedBytes,
 		Faults: Faults{known(m.Memory.Pgfault), known(m.Memory.Pgmajfault)},
 	}
 	a.Events = MemoryEvents{
@@ -136,7 +158,15 @@ func oracle2(t *testing.T, l *live, a account) account {
 		HighHits: known(m.MemoryEvents.High), OOMKills: known(m.MemoryEvents.OomKill),
 	}
 	a.Limits.MemoryBytes = known(Limit(m.Memory.UsageLimit))
-	a.PIDs = PIDs{known(m.Pids.Current), known(Limit(m.Pids.Limit))}
+	a.PIDs.Current, a.PIDs.Limit = known(m.Pids.Current), known(Limit(m.Pids.Limit))
+	if len(m.Io.Usage) != len(a.IO) {
+		t.Errorf("I/O of devices %v and %v", m.Io.Usage, a.IO)
+	}
+	for i, e := range m.Io.Usage[:min(len(m.Io.Usage), len(a.IO))] {
+		io := &a.IO[i]
+		io.Device = Device{uint32(e.Major), uint32(e.Minor)}
+		io.ReadBytes, io.WriteBytes, io.Reads, io.Writes = known(e.Rbytes), known(e.Wbytes), known(e.Rios), known(e.Wios)
+	}
 	a.Pressure = Pressure{
 		CPU:    Stall{micros(m.CPU.PSI.Some.Total), micros(m.CPU.PSI.Full.Total)},
 		Memory: Stall{micros(m.Memory.PSI.Some.Total), micros(m.Memory.PSI.Full.Total)},

@@ -11,6 +11,10 @@ import (
 
 func TestIOStat(t *testing.T) {
 	n := known[uint64]
+	usual := DeviceIO{Device: Device{254, 0}, ReadBytes: n(1), WriteBytes: n(2), Reads: n(3), Writes: n(4)}
+	discards, cost := usual, usual
+	discards.DiscardBytes = n(5)
+	cost.Cost = IOCost{Usage: known[Nanoseconds](10e3), Wait: known[Nanoseconds](2e3)}
 	tests := map[string]struct {
 		data string
 		want []DeviceIO
@@ -18,20 +22,22 @@ func TestIOStat(t *testing.T) {
 	}{
 		"nothing": {},
 		"two devices": {
-			data: "254:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n7:1 rbytes=8 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n",
-			want: []DeviceIO{{Device{254, 0}, n(1), n(2), n(3), n(4)}, {Device{7, 1}, n(8), n(0), n(1), n(0)}},
+			data: "254:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n7:1 rbytes=8\n",
+			want: []DeviceIO{discards, {Device: Device{7, 1}, ReadBytes: n(8)}},
 		},
 		"a device without an account whose line does not end": {
 			data: "7:7 7:6 254:0 rbytes=1 wbytes=2 rios=3 wios=4\n7:5 \n",
-			want: []DeviceIO{{Device{254, 0}, n(1), n(2), n(3), n(4)}},
+			want: []DeviceIO{usual},
 		},
-		"cost and latency between": {
-			data: "254:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0 cost.usage=10 cost.wait=2.5 use_delay=1 depth=max\n",
-			want: []DeviceIO{{Device{254, 0}, n(1), n(2), n(3), n(4)}},
+		"cost, and latency between": {
+			data: "254:0 rbytes=1 wbytes=2 rios=3 wios=4 cost.vrate=112.50 cost.usage=10 use_delay=1 depth=max cost.wait=2\n",
+			want: []DeviceIO{cost},
 		},
-		"an account of nobody": {data: "rbytes=1\n", bad: true},
-		"not a number":         {data: "254:0 rbytes=x\n", bad: true},
-		"not a device":         {data: "vda rbytes=1\n", bad: true},
+		"only what is not asked for": {data: "254:0 cost.vrate=100.00\n"},
+		"an account of nobody":       {data: "rbytes=1\n", bad: true},
+		"not a number":               {data: "254:0 rbytes=x\n", bad: true},
+		"not a time":                 {data: "254:0 cost.wait=2.5\n", bad: true},
+		"not a device":               {data: "vda rbytes=1\n", bad: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -43,6 +49,36 @@ func TestIOStat(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestBlkioOperationsCountTwoKindsAndBytesAll(t *testing.T) {
+	n := known[uint64]
+	const data = "254:0 Read 1\n254:0 Write 2\n254:0 Sync 3\n254:0 Async 4\n254:0 Discard 5\n254:0 Total 8\n254:0 Flush 9\nTotal 8\n"
+	got, ok := parseBlkio(nil, 0, []byte(data), false)
+	want := []DeviceIO{{
+		Device: Device{254, 0}, ReadBytes: n(1), WriteBytes: n(2),
+		SyncBytes: n(3), AsyncBytes: n(4), DiscardBytes: n(5), TotalBytes: n(8),
+	}}
+	if diff := cmp.Diff(want, got); !ok || diff != "" {
+		t.Errorf("parsed %v:\n%s", ok, diff)
+	}
+	if got, ok = parseBlkio(got, 0, []byte(data), true); !ok {
+		t.Fatal("not parsed")
+	}
+	want[0].Reads, want[0].Writes = n(1), n(2)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSwapThatIsKeptCompressedIsTold(t *testing.T) {
+	var m MemoryStat // the lines stand so since 5.19, where zswap is built in
+	if !m.parse2([]byte("anon 1\nshmem 0\nzswap 4096\nzswapped 16384\nfile_mapped 0\nzswpin 1\n")) {
+		t.Fatal("not parsed")
+	}
+	if m.ZswapBytes != known[uint64](4096) || m.ZswappedBytes != known[uint64](16384) {
+		t.Errorf("got %v for %v, want 4096 for 16384", m.ZswapBytes, m.ZswappedBytes)
 	}
 }
 

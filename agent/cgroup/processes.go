@@ -63,7 +63,7 @@ func (f *FS) members(dst []int, h *hierarchy, group string, limit int) ([]int, e
 	if err != nil {
 		return dst, &os.PathError{Op: "open", Path: path.Join("/", group, membersName), Err: err}
 	}
-	data, err := f.pread(fd)
+	data, err := f.readAll(fd)
 	unix.Close(fd)
 	f.keepSpare()
 	if errors.Is(err, unix.ENODEV) {
@@ -86,6 +86,24 @@ func (f *FS) members(dst []int, h *hierarchy, group string, limit int) ([]int, e
 		}
 	}
 	return dst, nil
+}
+
+// readAll reads a file that the kernel writes a page at a time, as it does lists
+// of processes. It goes to the heap, for such a list has no bound but maxContent.
+func (f *FS) readAll(fd int) (data []byte, err error) {
+	for len(data) < maxContent {
+		n, err := unix.Pread(fd, f.content, int64(len(data)))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, err
+		case n <= 0:
+			return data, nil
+		}
+		data = append(data, f.content[:n]...)
+	}
+	return data, nil
 }
 
 // below are the groups in a group, at most limit.

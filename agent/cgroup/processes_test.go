@@ -60,3 +60,16 @@ func TestProcessesOfALiveGroupAreFound(t *testing.T) {
 		t.Errorf("got %v, %v, want %d", got, err, cmd.Process.Pid)
 	}
 }
+
+func TestAListOfProcessesLongerThanAPageIsReadToItsEnd(t *testing.T) {
+	var list strings.Builder
+	for pid := range 10_000 {
+		fmt.Fprintln(&list, pid+1)
+	}
+	root := t.TempDir()
+	write(t, root, map[string]string{"cgroup.controllers": "pids\n", "a/cgroup.procs": list.String()})
+	f := newFS(t, Options{Root: root})
+	if got, err := f.Processes(nil, "/a", 1<<20); err != nil || len(got) != 10_000 {
+		t.Errorf("%d processes, %v", len(got), err)
+	}
+}

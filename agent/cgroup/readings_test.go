@@ -13,76 +13,82 @@ func known[T any](v T) Opt[T] { return some(v) }
 
 func TestReadingsAreWhatTheFilesSay(t *testing.T) {
 	n := known[uint64]
+	ns := known[Nanoseconds]
+	limits := Limits{
+		CPUQuotaMicros: known[Limit](50000), CPUPeriodMicros: n(100000), CPUShares: n(512),
+		MemoryBytes: known[Limit](16777216), SwapBytes: known(NoLimit), ReservationBytes: known[Limit](8388608),
+	}
+	limits2 := limits
+	limits2.CPUShares = n(500)
 	want := map[string]account{
 		"v1": {
 			CPU: CPU{
-				Usage: known[Nanoseconds](4563464107), User: known[Nanoseconds](1.55e9), System: known[Nanoseconds](3.01e9),
-				Periods: n(92), ThrottledPeriods: n(91), Throttled: known[Nanoseconds](4482584984),
-				BurstPeriods: n(0), Burst: known[Nanoseconds](0),
+				Usage: ns(4075270514), User: ns(2.11e9), System: ns(1.95e9),
+				Periods: n(84), ThrottledPeriods: n(80), Throttled: ns(7669409147),
+				BurstPeriods: n(0), Burst: ns(0),
 			},
-			Usage: n(5427200),
+			Usage: n(5459968),
 			Stat: MemoryStat{
-				RSSBytes: n(4136960), CacheBytes: n(1007616), SwapBytes: n(0), MappedFileBytes: n(0), KernelBytes: n(151552),
-				ActiveFileBytes: n(0), InactiveFileBytes: n(1003520),
-				Faults: Faults{n(5492), n(0)}, LocalFaults: Faults{n(5492), n(0)},
+				RSSBytes: n(4136960), CacheBytes: n(1007616), SwapBytes: n(0), MappedFileBytes: n(0), KernelBytes: n(126976),
+				ActiveFileBytes: n(0), InactiveFileBytes: n(1003520), DirtyBytes: n(0), WritebackBytes: n(0),
+				FileRefaults: n(0), AnonRefaults: n(0),
+				Faults: Faults{n(5549), n(0)}, LocalFaults: Faults{n(5549), n(0)},
 			},
-			Events: MemoryEvents{PeakBytes: n(16777216), LimitHits: n(138), OOMKills: n(1)},
-			Limits: Limits{
-				CPUQuotaMicros: known[Limit](50000), CPUPeriodMicros: n(100000), CPUShares: n(512),
-				MemoryBytes: known[Limit](16777216), SwapBytes: known(NoLimit), ReservationBytes: known[Limit](8388608),
-			},
-			PIDs: PIDs{n(2), known[Limit](100)},
-			IO:   []DeviceIO{{Device{1, 0}, n(16384), n(196608), n(4), n(48)}},
+			Events:    MemoryEvents{PeakBytes: n(16777216), LimitHits: n(282), OOMKills: n(1)},
+			Limits:    limits,
+			PIDs:      PIDs{n(2), n(5), known[Limit](100)},
+			Processes: n(2),
+			IO: []DeviceIO{{
+				Device: Device{254, 0}, ReadBytes: n(16384), WriteBytes: n(1015808), DiscardBytes: n(0), Reads: n(4), Writes: n(248),
+				SyncBytes: n(1032192), AsyncBytes: n(0), TotalBytes: n(1032192),
+			}},
 		},
 		"hybrid": {
 			CPU: CPU{
-				Usage: known[Nanoseconds](161554e3), User: known[Nanoseconds](89280e3), System: known[Nanoseconds](72274e3),
-				Periods: n(6), ThrottledPeriods: n(3), Throttled: known[Nanoseconds](123072448),
-				BurstPeriods: n(0), Burst: known[Nanoseconds](0),
+				Usage: ns(123370e3), User: ns(63812e3), System: ns(59558e3),
+				Periods: n(5), ThrottledPeriods: n(2), Throttled: ns(97167289),
+				BurstPeriods: n(0), Burst: ns(0),
 			},
-			Usage: n(5787648),
+			Local: ns(97167289),
+			Usage: n(5935104),
 			Stat: MemoryStat{
-				RSSBytes: n(4141056), CacheBytes: n(1024000), SwapBytes: n(0), MappedFileBytes: n(0), KernelBytes: n(147456),
-				ActiveFileBytes: n(16384), InactiveFileBytes: n(1007616),
-				Faults: Faults{n(5475), n(0)}, LocalFaults: Faults{n(5475), n(0)},
+				RSSBytes: n(4259840), CacheBytes: n(1200128), SwapBytes: n(0), MappedFileBytes: n(0), KernelBytes: n(176128),
+				ActiveFileBytes: n(172032), InactiveFileBytes: n(1024000), DirtyBytes: n(4096), WritebackBytes: n(0),
+				FileRefaults: n(47), AnonRefaults: n(0),
+				Faults: Faults{n(5804), n(2)}, LocalFaults: Faults{n(5804), n(2)},
 			},
-			Events: MemoryEvents{PeakBytes: n(16777216), LimitHits: n(167), OOMKills: n(1)},
-			Limits: Limits{
-				CPUQuotaMicros: known[Limit](50000), CPUPeriodMicros: n(100000), CPUShares: n(512),
-				MemoryBytes: known[Limit](16777216), SwapBytes: known(NoLimit), ReservationBytes: known[Limit](8388608),
-			},
-			PIDs: PIDs{n(3), known[Limit](100)},
-			IO:   []DeviceIO{{Device{254, 0}, n(20480), n(3809280), n(5), n(687)}},
-			Pressure: Pressure{
-				CPU:    Stall{known[Nanoseconds](149575e3), known[Nanoseconds](108495e3)},
-				Memory: Stall{known[Nanoseconds](542e3), known[Nanoseconds](232e3)},
-				IO:     Stall{known[Nanoseconds](1413e3), known[Nanoseconds](1413e3)},
-			},
+			Events:    MemoryEvents{PeakBytes: n(16777216), LimitHits: n(84), OOMKills: n(1)},
+			Limits:    limits,
+			PIDs:      PIDs{n(3), n(5), known[Limit](100)},
+			Processes: n(2),
+			IO: []DeviceIO{{
+				Device: Device{254, 0}, ReadBytes: n(200704), WriteBytes: n(2605056), DiscardBytes: n(12288), Reads: n(41), Writes: n(393),
+				SyncBytes: n(1814528), AsyncBytes: n(1003520), TotalBytes: n(2818048),
+			}},
+			Pressure: Pressure{CPU: Stall{ns(52944e3), ns(47808e3)}, Memory: Stall{ns(409e3), ns(409e3)}, IO: Stall{ns(6050e3), ns(6047e3)}},
 		},
 		"v2": {
 			CPU: CPU{
-				Usage: known[Nanoseconds](2421798e3), User: known[Nanoseconds](1380384e3), System: known[Nanoseconds](1041414e3),
-				Periods: n(50), ThrottledPeriods: n(48), Throttled: known[Nanoseconds](2323436e3),
-				BurstPeriods: n(0), Burst: known[Nanoseconds](0),
+				Usage: ns(3506773e3), User: ns(1891468e3), System: ns(1615304e3),
+				Periods: n(73), ThrottledPeriods: n(70), Throttled: ns(6369560e3),
+				BurstPeriods: n(0), Burst: ns(0),
 			},
-			Usage: n(5414912),
+			Usage: n(5529600),
 			Stat: MemoryStat{
-				RSSBytes: n(4141056), CacheBytes: n(1007616), SwapBytes: n(0), MappedFileBytes: n(0), KernelBytes: n(151552),
-				ActiveFileBytes: n(0), InactiveFileBytes: n(1003520),
-				Faults: Faults{All: n(5488), Major: n(0)},
+				RSSBytes: n(4132864), CacheBytes: n(1007616), SwapBytes: n(0), MappedFileBytes: n(0), KernelBytes: n(139264),
+				ActiveFileBytes: n(0), InactiveFileBytes: n(1003520), DirtyBytes: n(0), WritebackBytes: n(0),
+				Scanned: n(0), Reclaimed: n(0), FileRefaults: n(0), AnonRefaults: n(0),
+				Faults: Faults{All: n(5503), Major: n(0)},
 			},
-			Events: MemoryEvents{PeakBytes: n(16777216), LimitHits: n(40), HighHits: n(0), OOMKills: n(1)},
-			Limits: Limits{
-				CPUQuotaMicros: known[Limit](50000), CPUPeriodMicros: n(100000), CPUShares: n(500),
-				MemoryBytes: known[Limit](16777216), SwapBytes: known(NoLimit), ReservationBytes: known[Limit](8388608),
-			},
-			PIDs: PIDs{n(2), known[Limit](100)},
-			IO:   []DeviceIO{{Device{1, 0}, n(16384), n(1015808), n(4), n(248)}},
-			Pressure: Pressure{
-				CPU:    Stall{known[Nanoseconds](3442632e3), known[Nanoseconds](2340757e3)},
-				Memory: Stall{known[Nanoseconds](19995e3), known[Nanoseconds](6439e3)},
-				IO:     Stall{known[Nanoseconds](0), known[Nanoseconds](0)},
-			},
+			Events:    MemoryEvents{PeakBytes: n(16777216), LimitHits: n(34), HighHits: n(0), OOMKills: n(1)},
+			Limits:    limits2,
+			PIDs:      PIDs{n(2), n(5), known[Limit](100)},
+			Processes: n(2),
+			IO: []DeviceIO{{
+				Device: Device{254, 0}, ReadBytes: n(16384), WriteBytes: n(1015808), DiscardBytes: n(0), Reads: n(4), Writes: n(248),
+				Cost: IOCost{ns(5803e3), ns(0), ns(0), ns(0)},
+			}},
+			Pressure: Pressure{CPU: Stall{ns(3352550e3), ns(3059790e3)}, Memory: Stall{ns(3142e3), ns(3142e3)}, IO: Stall{ns(3498e3), ns(3498e3)}},
 		},
 	}
 	for name, fixture := range fixtures {
@@ -104,20 +110,23 @@ func TestWhatIsNotThereIsAbsent(t *testing.T) {
 		remove  []string // below the group, in whichever hierarchies
 		want    string
 	}{
-		"version 1 has no pressure": {fixture: "v1", want: "pressure-cpu pressure-memory pressure-io"},
-		"version 2 has everything":  {fixture: "v2"},
+		"version 1 has no pressure": {fixture: "v1", want: "local-throttled pressure-cpu pressure-memory pressure-io"},
+		"version 2 before 6.6":      {fixture: "v2", want: "local-throttled"},
 		"hybrid has everything":     {fixture: "hybrid"},
-		"a kernel before 5.19":      {fixture: "v2", remove: []string{"memory.peak"}, want: "peak"},
-		"a kernel without swap":     {fixture: "v2", remove: []string{"memory.swap.current"}, want: "swap"},
+		"a kernel before 5.19":      {fixture: "v2", remove: []string{"memory.peak", "pids.peak"}, want: "local-throttled peak pids-peak"},
+		"a kernel without swap":     {fixture: "v2", remove: []string{"memory.swap.current"}, want: "local-throttled swap"},
+		"a group that is in no hierarchy of pids": {
+			fixture: "hybrid", remove: []string{"pids.*", "cgroup.procs"}, want: "pids pids-peak pids-limit processes",
+		},
 		"pressure accounting is off": {
 			fixture: "hybrid", remove: []string{"*.pressure"}, want: "pressure-cpu pressure-memory pressure-io",
 		},
 		"the memory controller is off": {
 			fixture: "v2", remove: []string{"memory.[cselm]*", "memory.peak"},
-			want: "memory rss cache swap kernel inactive-file working-set peak limit-hits oom memory-limit",
+			want: "local-throttled memory rss cache swap kernel inactive-file working-set peak limit-hits oom memory-limit",
 		},
-		"kernel memory is not told apart": {fixture: "v1", remove: []string{"memory.kmem.*"}, want: "kernel pressure-cpu pressure-memory pressure-io"},
-		"only usage of the CPU is known":  {fixture: "v1", remove: []string{"cpuacct.stat", "cpu.stat"}, want: "user system periods throttled-periods throttled pressure-cpu pressure-memory pressure-io"},
+		"kernel memory is not told apart": {fixture: "v1", remove: []string{"memory.kmem.*"}, want: "local-throttled kernel pressure-cpu pressure-memory pressure-io"},
+		"only usage of the CPU is known":  {fixture: "v1", remove: []string{"cpuacct.stat", "cpu.stat"}, want: "user system periods throttled-periods throttled local-throttled pressure-cpu pressure-memory pressure-io"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -41,6 +41,13 @@ else
 fi
 set_ $busy/blkio.throttle.read_bps_device "$number 1099511627776"
 set_ $busy/blkio.throttle.write_bps_device "$number 1099511627776"
+# In version 2 what I/O costs is only told where io.cost is on, and most of it
+# only to those who debug.
+debug=/sys/module/blk_cgroup/parameters/blkcg_debug_stats
+if [ -e $root/io.cost.qos ]; then
+	echo "$number enable=1" > $root/io.cost.qos
+	echo 1 > $debug
+fi
 
 # The load: memory that stays, a hog that is killed, I/O past the cache and into
 # it, and CPU time above the quota.
@@ -62,13 +69,13 @@ sh /tmp/plimsoll-capture.load "$dirs" $busy "$device" $ready &
 load=$!
 n=0; while [ ! -e $ready ] && [ $n -lt 60 ]; do sleep 1; n=$((n+1)); done
 
-files="cgroup.controllers cpu.stat cpuacct.usage cpuacct.stat
+files="cgroup.controllers cgroup.procs cpu.stat cpu.stat.local cpuacct.usage cpuacct.stat
 cpu.cfs_quota_us cpu.cfs_period_us cpu.shares cpu.max cpu.weight
 memory.usage_in_bytes memory.current memory.stat memory.swap.current
 memory.max_usage_in_bytes memory.peak memory.kmem.usage_in_bytes
 memory.failcnt memory.oom_control memory.events
 memory.limit_in_bytes memory.memsw.limit_in_bytes memory.soft_limit_in_bytes
-memory.max memory.swap.max memory.low pids.current pids.max
+memory.max memory.swap.max memory.low pids.current pids.peak pids.max
 blkio.throttle.io_service_bytes_recursive blkio.throttle.io_service_bytes
 blkio.throttle.io_serviced_recursive blkio.throttle.io_serviced io.stat
 cpu.pressure memory.pressure io.pressure"
@@ -87,6 +94,7 @@ done | sed "s|^-- $root/|-- |; s|/\./|/|; s|^-- \./|-- |; s|$parent|$as|"
 
 rm -f $ready /tmp/plimsoll-capture.load
 [ -f "$device" ] && rm -f "$device"
+[ -e $root/io.cost.qos ] && echo "$number enable=0" > $root/io.cost.qos && echo 0 > $debug
 wait $load
 for d in $dirs; do rmdir $d/$busy $d/$idle; rmdir $d/$parent; done 2>/dev/null
 exit 0
