@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,7 @@ var errSilent = fmt.Errorf("the engine accepts and does not answer within %v", c
 
 // heard are the events asked for.
 var heard = []events.Action{
-	events.ActionStart, events.ActionDie, events.ActionOOM, events.ActionDestroy, events.ActionRename,
+	events.ActionStart, events.ActionDie, events.ActionOOM, events.ActionDestroy, events.ActionRename, events.ActionHealthStatus,
 }
 
 // docker listens to a Docker engine, or to what speaks its API, 1.24 or later.
@@ -70,6 +71,7 @@ func (d *docker) run(ctx context.Context) error {
 			d.log.Info("listening to the container engine")
 		})
 		d.connected.Store(false)
+		d.out.unheard()
 		if ctx.Err() != nil {
 			break
 		}
@@ -195,13 +197,18 @@ func (d *docker) hear(m events.Message) {
 		labels := maps.Clone(attributes)
 		delete(labels, "name")
 		delete(labels, "image")
-		d.out.learned(id, about{Name: name, Image: image, Labels: labels, Started: at})
+		a := described(name, image, labels)
+		a.Started = at
+		d.out.learned(id, a)
 		event.Kind, event.Text = sample.ContainerStarted, line("started from "+image)
 	case events.ActionDie:
 		event.Kind, event.Text = sample.ContainerExited, "exited"
 		// Here it is a label that wins over the engine's word.
-		if a, ok := d.out.of(id); ok && a.Labels["exitCode"] == "" && attributes["exitCode"] != "" {
+		if a, ok := d.out.of(id); ok && !a.exitLabel && attributes["exitCode"] != "" {
 			event.Text = line("exited with code " + attributes["exitCode"])
+			if code, err := strconv.Atoi(attributes["exitCode"]); err == nil {
+				d.out.exited(Exit{ID: id, At: at, Code: code})
+			}
 		}
 		d.out.ended(id)
 	case events.ActionOOM:
@@ -210,12 +217,24 @@ func (d *docker) hear(m events.Message) {
 		d.out.ended(id)
 		return
 	case events.ActionRename:
-		d.out.renamed(id, name)
+		d.out.update(id, func(a *about) { a.Name = name })
+		return
+	case events.ActionHealthStatusHealthy:
+		d.out.update(id, func(a *about) { a.Health = Healthy })
+		return
+	case events.ActionHealthStatusUnhealthy:
+		d.out.update(id, func(a *about) { a.Health = Unhealthy })
 		return
 	default:
 		return
 	}
 	d.out.happened(id, event)
+}
+
+// described is what the engine says of a container wherever it does.
+func described(name, image string, labels map[string]string) about {
+	_, exitLabel := labels["exitCode"]
+	return about{Runtime: "docker", Name: name, Image: image, Labels: labels, kube: kubeOf(labels), exitLabel: exitLabel}
 }
 
 // list learns of all running containers, and so of all that have ended.
@@ -229,7 +248,12 @@ func (d *docker) list(ctx context.Context, api *client.Client) error {
 	running := make(map[string]bool, len(all))
 	for _, c := range all {
 		running[c.ID] = true
-		d.out.learned(c.ID, about{Name: ownName(c.Names), Image: c.Image, Labels: c.Labels})
+		a := described(ownName(c.Names), c.Image, c.Labels)
+		a.Health = healthIn(c.Status)
+		if c.Created > 0 {
+			a.Created = time.Unix(c.Created, 0)
+		}
+		d.out.learned(c.ID, a)
 	}
 	d.out.onlyRunning(running)
 	return nil
@@ -249,8 +273,8 @@ func (d *docker) inspect(ctx context.Context, api *client.Client, id string) err
 	if c.ContainerJSONBase == nil || c.State == nil {
 		return nil
 	}
-	if at, err := time.Parse(time.RFC3339Nano, c.State.StartedAt); err == nil && c.State.Running {
-		d.out.started(id, at)
+	if at := instant(c.State.StartedAt); !at.IsZero() && c.State.Running {
+		d.out.update(id, func(a *about) { a.Created, a.Started = instant(c.Created), at })
 	}
 	return nil
 }
@@ -262,6 +286,20 @@ func (d *docker) ping(ctx context.Context, api *client.Client) error {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return nil
+}
+
+// healthIn is the health in a status such as "Up 5 minutes (healthy)", where the
+// list has it in all versions of the API.
+func healthIn(status string) Health {
+	switch {
+	case strings.HasSuffix(status, "(healthy)"):
+		return Healthy
+	case strings.HasSuffix(status, "(unhealthy)"):
+		return Unhealthy
+	case strings.HasSuffix(status, "(health: starting)"):
+		return Starting
+	}
+	return NoHealth
 }
 
 // ownName is a container's name among those that links give it: "/web" is its

@@ -111,13 +111,18 @@ func TestEventsTellOfStartExitAndMemory(t *testing.T) {
 		}
 	}
 
+	if exits := w.TakeExits(); len(exits) != 1 || exits[0].Code != 3 || !exits[0].At.Equal(all[1].Time) || !isHash(exits[0].ID) {
+		t.Errorf("exits %+v, want one with code 3", exits)
+	}
+
+	takeOOMs := w.OOMs()
 	id := e.Docker("create", "--name", "hungry", "--memory", "16m", engine.Image, "sh", "-c", "x=a; while :; do x=$x$x; done")
 	_, _ = e.Try("start", "--attach", "hungry")
 	told(t, w, sample.ContainerStarted, sample.ContainerOOM, sample.ContainerExited)
-	if ooms := w.TakeOOMs(); len(ooms) == 0 || ooms[0] != id {
+	if ooms := takeOOMs(); len(ooms) == 0 || ooms[0] != id {
 		t.Errorf("OOMs %v, want %s", ooms, id)
 	}
-	if again := w.TakeOOMs(); len(again) != 0 {
+	if again := takeOOMs(); len(again) != 0 {
 		t.Errorf("OOMs %v told twice", again)
 	}
 }
@@ -135,8 +140,11 @@ func TestLabelsCannotPoseAsTheEnginesWord(t *testing.T) {
 		"--label", "__name__=up", "--label", "bad\xff=two\nlines", "--label", "long="+long,
 		engine.Image, "sleep", "1000")
 	eventually(t, "the name", named(w, id, "honest"))
-	if c, _ := byID(w, id); c.Image != engine.Image || c.Labels["long"] != long {
+	if c, _ := byID(w, id); c.Image != engine.Image || c.Labels["long"] != long[:maxText] {
 		t.Errorf("image %q, %d bytes of label", c.Image, len(c.Labels["long"]))
+	}
+	if n := w.Stats().LabelsCut; n != 1 {
+		t.Errorf("%d labels cut, want the long one", n)
 	}
 	e.Docker("kill", "honest")
 	for _, event := range told(t, w, sample.ContainerStarted, sample.ContainerExited) {
@@ -144,6 +152,30 @@ func TestLabelsCannotPoseAsTheEnginesWord(t *testing.T) {
 			t.Errorf("event %+v has its code from a label", event)
 		}
 	}
+	if exits := w.TakeExits(); len(exits) != 0 {
+		t.Errorf("exits %+v by a label", exits)
+	}
+}
+
+func TestHealthIsTheEnginesAsLongAsItIsHeard(t *testing.T) {
+	t.Parallel()
+	e := engine.Start(t, engine.LiveRestore())
+	check := []string{"--health-cmd", "test ! -e /tmp/ill", "--health-interval", "300ms", "--health-retries", "1"}
+	id := e.Docker(append(append([]string{"run", "-d", "--name", "checked"}, check...), engine.Image, "sleep", "1000")...)
+	w := start(t, Options{DockerHost: e.Host()})
+	health := func(want Health) func() bool {
+		return func() bool { c, _ := byID(w, id); return c.Known && c.Health == want }
+	}
+	eventually(t, "health as listed or told", health(Healthy))
+	e.Docker("exec", "checked", "touch", "/tmp/ill")
+	eventually(t, "illness as told", health(Unhealthy))
+	if c, _ := byID(w, id); time.Since(c.Created) > time.Minute || c.Created.After(c.Started) {
+		t.Errorf("created %v, started %v", c.Created, c.Started)
+	}
+	e.Kill()
+	eventually(t, "no health from an engine that is gone", health(NoHealth))
+	e.Start()
+	eventually(t, "health again", health(Unhealthy))
 }
 
 func TestNamesComeLateAndOutliveTheEngine(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 // limits bound what one node can make the agent look at. A busy node has some
 // hundred containers and as many parents.
 type limits struct {
-	containers int
+	containers int // and pods
 	parents    int // directories that may have containers in them
 	depth      int // of parents below the root
 	entries    int // of one directory, files included
@@ -47,8 +47,8 @@ type kernel struct {
 	notify     *notifier // nil while none can be had
 	unwatched  error     // why changes are missed; nil while none are
 	parents    map[string]bool
-	containers map[string]bool
-	unread     []string // directories that exist and could not be read in this scan
+	containers map[string]bool // and pods, which are parents too
+	unread     []string        // directories that exist and could not be read in this scan
 
 	fallbacks atomic.Uint64 // times that changes were or would have been missed
 	failures  atomic.Uint64 // directories that exist and could not be read
@@ -187,16 +187,24 @@ func (k *kernel) hidden(at string) bool {
 
 // found takes in a directory and returns it if it is to be entered.
 func (k *kernel) found(dir, name string) (enter []string) {
-	switch kind, c := classify(dir, name); {
-	case kind == isParent:
+	kind, c := classify(dir, name)
+	if kind == isContainer || kind == isPod {
+		k.row(c)
+	}
+	if kind == isParent || kind == isPod {
 		return []string{c.Cgroup}
-	case kind == isContainer && (k.containers[c.Cgroup] || len(k.containers) < k.limits.containers):
-		k.containers[c.Cgroup] = true
-		k.out.appeared(c)
-	case kind == isContainer:
-		k.leftOut.Add(1)
 	}
 	return nil
+}
+
+// row takes in a container or a pod.
+func (k *kernel) row(c Container) {
+	if !k.containers[c.Cgroup] && len(k.containers) >= k.limits.containers {
+		k.leftOut.Add(1)
+		return
+	}
+	k.containers[c.Cgroup] = true
+	k.out.appeared(c)
 }
 
 // gone forgets a directory and what is below it.
@@ -204,7 +212,6 @@ func (k *kernel) gone(at string) {
 	if k.containers[at] {
 		delete(k.containers, at)
 		k.out.vanished(at)
-		return
 	}
 	if !k.parents[at] {
 		return

@@ -47,6 +47,21 @@ func TestOnlyParentsAreWatched(t *testing.T) {
 	}
 }
 
+func TestAScanFindsThatAPodWent(t *testing.T) {
+	root := hierarchyOf(t, podDir+"/"+idA)
+	k := once(t, root, defaultLimits)
+	remove(t, root, podDir+"/"+idA)
+	k.scan()
+	if _, list := k.out.containers(); len(list) != 1 || list[0].Kind != Pod {
+		t.Errorf("rows %+v, want the pod", list)
+	}
+	remove(t, root, podDir)
+	k.scan()
+	if n := k.count(); n != 0 {
+		t.Errorf("%d rows, want none", n)
+	}
+}
+
 func TestAnOverflowIsMadeUpFor(t *testing.T) {
 	root := hierarchyOf(t, "docker/"+idA)
 	k := once(t, root, defaultLimits)

@@ -2,63 +2,89 @@ package discover
 
 import (
 	"cmp"
-	"slices"
-	"strings"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 )
 
-// Bounds of what waits to be taken, and of what the engine may have us know.
-const (
-	maxEvents = 1024
-	maxKnown  = 20_000
-)
+// maxKnown bounds of how many containers others may have us know.
+const maxKnown = 20_000
 
-// about is what an engine says of a container.
-type about struct {
-	Name    string
-	Image   string
-	Labels  map[string]string
-	Started time.Time
+// sameStart is how much later than the engine the kernel may tell of a restart.
+const sameStart = 10 * time.Second
+
+// entry is what is known of a container beyond the kernel's word.
+type entry struct {
+	engine  about
+	files   about
+	heard   bool // the engine has told of it
+	read    bool // the files have told, which they do once
 	running bool // as the engine last said
 }
 
-// registry joins what the kernel and the engine know, by the id that both have.
+// registry joins what the kernel and the others know, by the id that all have.
 // The kernel decides what is there; what the engine says of a container waits
 // for it to appear and is forgotten when neither has it any more.
 type registry struct {
 	mu     sync.Mutex
 	groups map[string]Container // the kernel's, by cgroup
 	ids    map[string]int       // how many groups have an id
-	known  map[string]about     // the engine's, by id
+	known  map[string]*entry    // by id
+
+	pods   map[string]about // kubelet's last word, by uid
+	inPods map[string]about // the same, by the id of a container
 
 	stale   bool // list is not what the maps say
 	version uint64
 	list    []Container
+	told    func(Container) // called with each that appears; nil for nobody
+	arrived []chan struct{} // told when a container appears; each holds one
 
 	events  []sample.Event
-	ooms    []string
-	dropped uint64 // events, OOMs and containers that found no room
+	ooms    []*[]string // of each who listens
+	exits   []Exit
+	dropped uint64 // events, OOMs, exits and containers that found no room
+	cut     uint64 // texts and labels that were too long or too many
 }
 
 func newRegistry() *registry {
-	return &registry{groups: map[string]Container{}, ids: map[string]int{}, known: map[string]about{}}
+	return &registry{groups: map[string]Container{}, ids: map[string]int{}, known: map[string]*entry{}}
 }
 
-// appeared is the kernel's word that a container is there.
+// arrivals tells when containers or pods have appeared. It is called before
+// there are any.
+func (r *registry) arrivals() <-chan struct{} {
+	c := make(chan struct{}, 1)
+	r.arrived = append(r.arrived, c)
+	return c
+}
+
+// appeared is the kernel's word that a container or pod is there.
 func (r *registry) appeared(c Container) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.groups[c.Cgroup]; !ok {
-		r.groups[c.Cgroup] = c
+	if _, ok := r.groups[c.Cgroup]; ok {
+		return
+	}
+	if r.told != nil {
+		r.told(c)
+	}
+	r.groups[c.Cgroup] = c
+	if c.ID != "" {
 		r.ids[c.ID]++
-		r.stale = true
+	}
+	r.stale = true
+	for _, a := range r.arrived {
+		select {
+		case a <- struct{}{}:
+		default: // it has not heard of the one before either
+		}
 	}
 }
 
-// vanished is the kernel's word that a container is gone.
+// vanished is the kernel's word that a container or pod is gone.
 func (r *registry) vanished(cgroup string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,56 +93,147 @@ func (r *registry) vanished(cgroup string) {
 		return
 	}
 	delete(r.groups, cgroup)
-	if r.ids[c.ID]--; r.ids[c.ID] == 0 {
-		delete(r.ids, c.ID)
-	}
 	r.stale = true
-	r.forget(c.ID)
+	if c.ID == "" {
+		return
+	}
+	if r.ids[c.ID]--; r.ids[c.ID] > 0 {
+		return
+	}
+	delete(r.ids, c.ID)
+	if k := r.known[c.ID]; k != nil {
+		// If it comes back they say something else, and so does the engine of
+		// its start, unless it has done so already.
+		k.files, k.read = about{}, false
+		if time.Since(k.engine.Started) > sameStart {
+			k.engine.Started = time.Time{}
+		}
+		r.forget(c.ID)
+	}
 }
 
 // learned is the engine's word that a container runs, and what it is.
 func (r *registry) learned(id string, a about) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old, ok := r.known[id]
-	if !ok && len(r.known) >= maxKnown {
-		r.dropped++
+	k := r.entry(id)
+	if k == nil {
 		return
 	}
-	if ok {
-		// Only name and start change in a container's life. An image is listed
-		// under its id once another has taken its name, but is still the same.
+	old := k.engine
+	if k.heard {
+		// Only name, start and health change in a container's life. An image is
+		// listed under its id once another has taken its name, but is the same.
 		a.Name, a.Image, a.Labels = cmp.Or(a.Name, old.Name), cmp.Or(old.Image, a.Image), old.Labels
+		a.kube, a.exitLabel = old.kube, old.exitLabel
 		if a.Started.IsZero() {
 			a.Started = old.Started
 		}
+		if a.Created.IsZero() {
+			a.Created = old.Created
+		}
+		shorten(&a.Name)
+	} else {
+		r.cut += a.bound()
 	}
-	a.running = true
-	r.known[id] = a
-	news := !ok || a.Name != old.Name || !a.Started.Equal(old.Started)
+	news := !k.heard || a.Name != old.Name || a.Health != old.Health || !a.Started.Equal(old.Started) || !a.Created.Equal(old.Created)
+	k.engine, k.heard, k.running = a, true, true
+	k.files.Labels = nil
 	r.stale = r.stale || news && r.ids[id] > 0
 }
 
-// renamed is the engine's word on a new name.
-func (r *registry) renamed(id, name string) {
+// entry is that of an id, made if there is room.
+func (r *registry) entry(id string) *entry {
+	k := r.known[id]
+	if k == nil {
+		if len(r.known) >= maxKnown {
+			r.dropped++
+			return nil
+		}
+		k = &entry{}
+		r.known[id] = k
+	}
+	return k
+}
+
+// update changes what the engine said of a container that it has told of.
+func (r *registry) update(id string, change func(*about)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a, ok := r.known[id]; ok {
-		a.Name = name
-		r.known[id] = a
+	if k := r.known[id]; k != nil && k.heard {
+		change(&k.engine)
+		r.cut += shorten(&k.engine.Name)
 		r.stale = true
 	}
 }
 
-// started is the engine's word on when a container started.
-func (r *registry) started(id string, at time.Time) {
+// unheard takes back what holds only as long as the engine is listened to.
+func (r *registry) unheard() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a, ok := r.known[id]; ok {
-		a.Started = at
-		r.known[id] = a
+	for _, k := range r.known {
+		if k.engine.Health != NoHealth {
+			k.engine.Health = NoHealth
+			r.stale = true
+		}
+	}
+}
+
+// read is the word of a container's files.
+func (r *registry) read(id string, a about) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids[id] == 0 {
+		return // gone meanwhile
+	}
+	if k := r.entry(id); k != nil {
+		if k.heard {
+			a.Labels = nil // the engine's count, and twice is too much
+		}
+		r.cut += a.bound()
+		k.files, k.read = a, true
 		r.stale = true
 	}
+}
+
+// listed is kubelet's word on its pods by uid, and on their containers by id.
+func (r *registry) listed(pods, containers map[string]about) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, all := range []map[string]about{pods, containers} {
+		for key, a := range all {
+			r.cut += a.bound()
+			all[key] = a
+		}
+	}
+	r.stale = r.stale || !maps.EqualFunc(r.pods, pods, about.equal) || !maps.EqualFunc(r.inPods, containers, about.equal)
+	r.pods, r.inPods = pods, containers
+}
+
+// unread are the containers whose files might tell what the engine has not, by
+// id, with the runtime as far as the path tells.
+func (r *registry) unread() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]string)
+	for _, c := range r.groups {
+		k := r.known[c.ID]
+		if c.ID != "" && (k == nil || !k.read && (!k.heard || k.engine.Started.IsZero() || k.engine.Created.IsZero())) {
+			all[c.ID] = c.Runtime
+		}
+	}
+	return all
+}
+
+// nameless are the cgroups of pods and their containers that kubelet might name.
+func (r *registry) nameless() (cgroups []string) {
+	_, list := r.containers()
+	for _, c := range list {
+		if c.PodUID != "" && !c.Known {
+			cgroups = append(cgroups, c.Cgroup)
+		}
+	}
+	return cgroups
 }
 
 // ended is the engine's word that a container no longer runs.
@@ -138,18 +255,17 @@ func (r *registry) onlyRunning(ids map[string]bool) {
 }
 
 func (r *registry) end(id string) {
-	if a, ok := r.known[id]; ok {
-		a.running = false
-		r.known[id] = a
+	if k := r.known[id]; k != nil {
+		k.running = false
 		r.forget(id)
 	}
 }
 
-// forget drops what the engine said of a container that neither it nor the
+// forget drops what was said of a container that neither the engine nor the
 // kernel has. A container that restarts is thus known throughout, in whichever
 // order the two tell of it.
 func (r *registry) forget(id string) {
-	if a, ok := r.known[id]; ok && !a.running && r.ids[id] == 0 {
+	if k := r.known[id]; k != nil && !k.running && r.ids[id] == 0 {
 		delete(r.known, id)
 	}
 }
@@ -158,51 +274,10 @@ func (r *registry) forget(id string) {
 func (r *registry) of(id string) (about, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a, ok := r.known[id]
-	return a, ok
-}
-
-// happened keeps an event until it is taken. A nameless container is called by
-// its cgroup, or by its id if it has none.
-func (r *registry) happened(id string, e sample.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e.Container == "" {
-		e.Container = id
-		for cgroup, c := range r.groups {
-			if c.ID == id {
-				e.Container = cgroup
-			}
-		}
+	if k := r.known[id]; k != nil && k.heard {
+		return k.engine, true
 	}
-	if e.Kind == sample.ContainerOOM {
-		if len(r.ooms) < maxEvents {
-			r.ooms = append(r.ooms, id)
-		} else {
-			r.dropped++
-		}
-	}
-	if len(r.events) < maxEvents {
-		r.events = append(r.events, e)
-	} else {
-		r.dropped++
-	}
-}
-
-func (r *registry) takeEvents() []sample.Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	taken := r.events
-	r.events = nil
-	return taken
-}
-
-func (r *registry) takeOOMs() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	taken := r.ooms
-	r.ooms = nil
-	return taken
+	return about{}, false
 }
 
 // state grows with every change of the containers.
@@ -214,25 +289,35 @@ func (r *registry) state() uint64 {
 // unknown tells whether the engine might know a container of which it has said
 // nothing yet.
 func (r *registry) unknown() bool {
-	_, list := r.containers()
-	return slices.ContainsFunc(list, func(c Container) bool {
-		return !c.Known && (c.Runtime == "docker" || c.Runtime == "")
-	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.groups {
+		k, runtime := r.known[c.ID], c.Runtime
+		if k != nil {
+			runtime = cmp.Or(runtime, k.files.Runtime)
+		}
+		if c.ID != "" && (k == nil || !k.heard) && (runtime == "docker" || runtime == "") {
+			return true
+		}
+	}
+	return false
 }
 
-// unstarted are the ids of those whose start the engine has not told.
+// unstarted are the ids of those of which the engine has told, but nobody when
+// they started.
 func (r *registry) unstarted() (ids []string) {
-	_, list := r.containers()
-	for _, c := range list {
-		if c.Known && c.Started.IsZero() {
-			ids = append(ids, c.ID)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, k := range r.known {
+		if k.heard && k.engine.Started.IsZero() && k.files.Started.IsZero() && r.ids[id] > 0 {
+			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// containers are all containers in the order of their cgroups, and a number
-// that grows when they change.
+// containers are all containers and pods in the order of their cgroups, and a
+// number that grows when they change.
 func (r *registry) containers() (version uint64, list []Container) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -244,44 +329,8 @@ func (r *registry) containers() (version uint64, list []Container) {
 	return r.version, r.list
 }
 
-// join adds to the kernel's containers what the engine says. An id is believed
-// of one cgroup only: a user who may make cgroups of his own could give one the
-// id of another's container.
-func (r *registry) join() []Container {
-	list := make([]Container, 0, len(r.groups))
-	for _, c := range r.groups {
-		list = append(list, c)
-	}
-	slices.SortFunc(list, func(a, b Container) int { return cmp.Compare(a.Cgroup, b.Cgroup) })
-
-	owner := make(map[string]int, len(list)) // index in list by id
-	for i, c := range list {
-		if j, ok := owner[c.ID]; !ok || credible(c.Cgroup) > credible(list[j].Cgroup) {
-			owner[c.ID] = i
-		}
-	}
-	for id, i := range owner {
-		if a, ok := r.known[id]; ok {
-			c := &list[i]
-			c.Known, c.Runtime = true, cmp.Or(c.Runtime, "docker")
-			c.Name, c.Image, c.Labels, c.Started = a.Name, a.Image, a.Labels, a.Started
-		}
-	}
-	return list
-}
-
-// credible orders cgroups with the same id, the most credible highest: not
-// within a user's own tree, and near the root.
-func credible(cgroup string) int {
-	score := -strings.Count(cgroup, "/")
-	if strings.HasPrefix(cgroup, "/user.slice/") {
-		score -= 1000
-	}
-	return score
-}
-
-func (r *registry) droppedSoFar() uint64 {
+func (r *registry) stats() (dropped, cut uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.dropped
+	return r.dropped, r.cut
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +133,29 @@ func TestAContainerMadeTogetherWithItsParentsIsSeen(t *testing.T) {
 	eventually(t, "no pod", has(w))
 	mkdir(t, root, "kubepods/besteffort/poda/"+idA)
 	eventually(t, "a pod below the parents made anew", has(w, want[0]))
+}
+
+func TestAPodIsARowAndHasItsContainersBelow(t *testing.T) {
+	root := hierarchyOf(t, podDir)
+	slice := "/kubepods.slice/kubepods-pod" + strings.ReplaceAll(podUID, "-", "_") + ".slice"
+	scope := slice + "/cri-containerd-" + idB + ".scope"
+	w := start(t, Options{CgroupRoot: root, RootFS: t.TempDir()})
+	eventually(t, "the pod", has(w, podDir))
+	mkdir(t, root, podDir+"/"+idA)
+	eventually(t, "its container", has(w, podDir, podDir+"/"+idA))
+	mkdir(t, root, scope)
+	eventually(t, "another pod made with its container", has(w, slice, scope, podDir, podDir+"/"+idA))
+	remove(t, root, podDir+"/"+idA)
+	eventually(t, "the first pod without", has(w, slice, scope, podDir))
+	remove(t, root, podDir)
+	remove(t, root, slice)
+	eventually(t, "no pod", has(w))
+	mkdir(t, root, podDir+"/"+idA)
+	eventually(t, "the pod made anew", has(w, podDir, podDir+"/"+idA))
+	_, list := w.Containers()
+	if list[0].Kind != Pod || list[0].ID != "" || list[0].PodUID != podUID || list[1].Kind != Workload || list[1].PodUID != podUID {
+		t.Errorf("rows %+v", list)
+	}
 }
 
 func TestWhatAContainerNestsIsNotSeen(t *testing.T) {
