@@ -42,11 +42,16 @@ type collector struct {
 	frames   []*plimsollv1.Frame
 	packed   int // how many of them came compressed
 	goodbyes int
+	applied  []*plimsollv1.Applied
 	listener *bufconn.Listener
 	cut      bool // packets are dropped without a word
+
+	sending sync.Mutex
+	push    grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse] // the latest
 }
 
 func (c *collector) Push(s grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse]) error {
+	c.with(func() { c.push = s })
 	for {
 		req, err := s.Recv()
 		if err != nil {
@@ -56,12 +61,27 @@ func (c *collector) Push(s grpc.BidiStreamingServer[plimsollv1.PushRequest, plim
 		if err != nil {
 			return err
 		}
-		if resp != nil {
-			if err := s.Send(resp); err != nil {
-				return err
-			}
+		if resp == nil {
+			continue
+		}
+		if err := c.say(s, resp); err != nil {
+			return err
 		}
 	}
+}
+
+func (c *collector) say(s grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse], resp *plimsollv1.PushResponse) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return s.Send(resp)
+}
+
+// want sends settings in the middle of a stream.
+func (c *collector) want(w *plimsollv1.Settings) error {
+	c.mu.Lock()
+	push := c.push
+	c.mu.Unlock()
+	return c.say(push, &plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Settings{Settings: w}})
 }
 
 func (c *collector) take(req *plimsollv1.PushRequest) (*plimsollv1.PushResponse, error) {
@@ -77,6 +97,9 @@ func (c *collector) take(req *plimsollv1.PushRequest) (*plimsollv1.PushResponse,
 		return &plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Welcome{Welcome: proto.CloneOf(c.welcome)}}, nil
 	case req.GetGoodbye() != nil:
 		c.goodbyes++
+		return nil, nil
+	case req.GetApplied() != nil:
+		c.applied = append(c.applied, req.GetApplied())
 		return nil, nil
 	case req.GetFrameZstd() != nil:
 		c.packed++

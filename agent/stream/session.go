@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,7 @@ var errAgain = errors.New("starting over")
 type session struct {
 	*Stream
 	push    grpc.BidiStreamingClient[plimsollv1.PushRequest, plimsollv1.PushResponse]
+	sending sync.Mutex // push sends one thing at a time
 	reader  *spool.Reader
 	encoder *Encoder
 	window  *window
@@ -51,6 +53,9 @@ func (s *Stream) session(ctx context.Context) (progress bool, err error) {
 	}
 	defer conn.Close()
 
+	if s.opts.Settings != nil {
+		defer s.opts.Settings.leave()
+	}
 	x := &session{Stream: s, window: newWindow(s.opts.MaxFrames, s.opts.MaxBytes), encoder: NewEncoder(), refusals: map[string]uint64{}}
 	if err := x.handshake(ctx, life, end, conn); err != nil {
 		return false, err
@@ -97,6 +102,9 @@ func (x *session) handshake(ctx, life context.Context, end func(), conn *grpc.Cl
 	x.next = max(w.GetResumeFrom(), 1)
 	x.window.last = x.next - 1
 	x.limit = int(w.GetLimits().GetFrameBytes())
+	if err := x.heed(w.GetSettings()); err != nil {
+		return err
+	}
 	next := x.opts.Spool.NextSeq()
 	if x.next <= next {
 		return nil
@@ -113,7 +121,7 @@ func (x *session) greet(life context.Context, conn *grpc.ClientConn) (w *plimsol
 	if x.push, err = plimsollv1.NewIngestServiceClient(conn).Push(life); err != nil {
 		return nil, err
 	}
-	if err := x.push.Send(x.hello()); err != nil && !errors.Is(err, io.EOF) {
+	if err := x.say(x.hello()); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	resp, err := x.push.Recv()
@@ -126,6 +134,14 @@ func (x *session) greet(life context.Context, conn *grpc.ClientConn) (w *plimsol
 	return w, nil
 }
 
+// say sends a request. Frames, answers to settings and the last word come from
+// different goroutines.
+func (x *session) say(req *plimsollv1.PushRequest) error {
+	x.sending.Lock()
+	defer x.sending.Unlock()
+	return x.push.Send(req)
+}
+
 func (x *session) hello() *plimsollv1.PushRequest {
 	return &plimsollv1.PushRequest{Kind: &plimsollv1.PushRequest_Hello{Hello: &plimsollv1.Hello{
 		Protocol:     protocol,
@@ -136,8 +152,42 @@ func (x *session) hello() *plimsollv1.PushRequest {
 		AgentVersion: x.opts.Version,
 		OldestSeq:    x.opts.Spool.Oldest(),
 		NextSeq:      x.opts.Spool.NextSeq(),
-		IntervalMs:   uint32(x.opts.Interval.Milliseconds()),
+		IntervalMs:   x.intervalMs(),
+		RoundTicks:   x.opts.Round,
 	}}}
+}
+
+// intervalMs is the agent's tick as it is in force.
+func (x *session) intervalMs() uint32 {
+	interval := x.opts.Interval
+	if x.opts.Settings != nil {
+		interval *= time.Duration(x.opts.Settings.InForce().Slowdown)
+	}
+	return uint32(interval.Milliseconds())
+}
+
+// heed applies what the collector wants, nothing if w is nil, and tells it what
+// has become of that. The answer does not wait for the next frame: a collector
+// that did not know of a slower tick would give the agent up.
+func (x *session) heed(w *plimsollv1.Settings) error {
+	if x.opts.Settings == nil {
+		return nil
+	}
+	before := x.opts.Settings.InForce()
+	refused := x.opts.Settings.apply(w)
+	now := x.opts.Settings.InForce()
+	if now.Slowdown != before.Slowdown {
+		x.opts.Log.Info("the collector has this node tick at another pace", "intervals", now.Slowdown, "before", before.Slowdown)
+	}
+	if len(refused) > 0 {
+		x.opts.Log.Warn("the collector wants settings that this agent refuses", "refused", refused)
+	}
+	if w == nil {
+		return nil
+	}
+	return x.say(&plimsollv1.PushRequest{Kind: &plimsollv1.PushRequest_Applied{Applied: &plimsollv1.Applied{
+		Version: w.GetVersion(), IntervalMs: x.intervalMs(), Refused: refused,
+	}}})
 }
 
 // send sends frames up to, but not including, the one numbered until.
@@ -169,7 +219,7 @@ func (x *session) send(ctx context.Context, until uint64) error {
 			return errAgain
 		}
 		x.window.add(rec.Seq, wire)
-		if err := x.push.Send(req); err != nil {
+		if err := x.say(req); err != nil {
 			return err
 		}
 		x.metrics.frames.Inc()
@@ -212,16 +262,19 @@ func (x *session) finish(life context.Context, end func(), last *plimsollv1.Push
 	defer context.AfterFunc(wait, end)()
 	err := x.window.empty(wait)
 	if last != nil {
-		err = errors.Join(err, x.push.Send(last))
+		err = errors.Join(err, x.say(last))
 	}
 	if err == nil {
+		x.sending.Lock()
 		err = x.push.CloseSend()
+		x.sending.Unlock()
 	}
 	<-life.Done() // when the collector has closed its side, or at the time limit
 	return err
 }
 
-// receive hears acknowledgements until the stream ends, and says why it did.
+// receive hears acknowledgements and settings until the stream ends, and says
+// why it did.
 func (x *session) receive() error {
 	for {
 		resp, err := x.push.Recv()
@@ -236,6 +289,9 @@ func (x *session) receive() error {
 			x.opts.Spool.Ack(seq)
 			x.metrics.acked.Set(float64(seq))
 			x.report(ack.GetRefused())
+		}
+		if w := resp.GetSettings(); w != nil {
+			_ = x.heed(w) // if it cannot be said, the stream has broken
 		}
 	}
 }

@@ -31,7 +31,9 @@ type Options struct {
 	Node     string        // the node's name, as operators know it
 	BootID   string        // the kernel's, empty if unknown
 	Version  string        // of the agent
-	Interval time.Duration // the agent's tick; default 1 s
+	Interval time.Duration // the agent's tick while nobody slows it; default 1 s
+	Round    uint32        // in how many ticks everything is read once; 0 if that is not known
+	Settings *Settings     // where the collector's wishes go; nil if nobody heeds them
 
 	Credentials credentials.TransportCredentials // default: plain text
 	DialOptions []grpc.DialOption                // further ones

@@ -24,8 +24,11 @@ type node struct {
 	heard    time.Time     // by this clock
 	ahead    time.Duration // the agent's clock is
 	patience time.Duration
-	gone     bool      // given up: its series have been ended
-	zeroed   time.Time // when the last up 0 was written
+	interval time.Duration // the agent's tick; 0 if none is known
+	applied  uint64        // version of the settings that the agent answered last
+	refused  []string      // what of them is not in force
+	gone     bool          // given up: its series have been ended
+	zeroed   time.Time     // when the last up 0 was written
 }
 
 // enter lets a stream in, unless the server has ended or the store has failed.
@@ -142,12 +145,12 @@ func (s *Server) connected(x *session) {
 	x.spool.safe = &series{labels: sequenceLabels(durableName, n.name, x.spool.id)}
 	n.streams++
 	n.ahead = ahead
-	n.patience = max(s.opts.Patience, 3*x.interval())
 	other := s.other(x)
 	resume := x.spool.applied + 1
 	s.mu.Unlock()
 
 	s.metrics.skew.WithLabelValues(n.name).Set(ahead.Seconds())
+	x.pace(time.Duration(h.GetIntervalMs()) * time.Millisecond)
 	s.hear(x, now)
 	if other != nil {
 		s.metrics.conflicts.WithLabelValues(n.name).Inc()
@@ -156,11 +159,6 @@ func (s *Server) connected(x *session) {
 	}
 	s.log.Info("agent connected", "node", n.name, "agent", x.spool.id, "version", shorten(h.GetAgentVersion()),
 		"from", resume, "holds", h.GetNextSeq()-min(h.GetNextSeq(), h.GetOldestSeq()))
-}
-
-// interval is the agent's tick, as it says.
-func (x *session) interval() time.Duration {
-	return min(time.Duration(x.hello.GetIntervalMs())*time.Millisecond, time.Hour)
 }
 
 // other returns a session of x's node with another spool. s.mu is held.

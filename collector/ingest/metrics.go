@@ -15,7 +15,8 @@ type metrics struct {
 	refused                  *prometheus.CounterVec // by reason
 	missing                  *prometheus.CounterVec // by node
 	conflicts                *prometheus.CounterVec // by node
-	lag, skew                *prometheus.GaugeVec   // by node
+	lag, skew, interval      *prometheus.GaugeVec   // by node
+	settingsRefused          *prometheus.CounterVec // by node
 	storeErrors              *prometheus.CounterVec // by deed
 	halted                   prometheus.Gauge
 	syncSeconds              prometheus.Histogram
@@ -43,12 +44,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: prefix + "streams", Help: "Agents that are connected.",
 		}),
-		refused:     counters("refused_samples_total", "Samples that were not stored, by reason.", "reason"),
-		missing:     counters("missing_frames_total", "Frames that an agent no longer had: holes in its series.", nodeLabel),
-		conflicts:   counters("node_conflicts_total", "Times an agent came up as a node that another one was streaming as.", nodeLabel),
-		lag:         gauges("lag_seconds", "Age of an agent's last frame when it was stored."),
-		skew:        gauges("clock_offset_seconds", "How far an agent's clock was ahead of this one when it connected, the time of its message on the way included."),
-		storeErrors: counters("store_errors_total", "Failures of the store, by what was asked of it.", "deed"),
+		refused:         counters("refused_samples_total", "Samples that were not stored, by reason.", "reason"),
+		missing:         counters("missing_frames_total", "Frames that an agent no longer had: holes in its series.", nodeLabel),
+		conflicts:       counters("node_conflicts_total", "Times an agent came up as a node that another one was streaming as.", nodeLabel),
+		lag:             gauges("lag_seconds", "Age of an agent's last frame when it was stored."),
+		skew:            gauges("clock_offset_seconds", "How far an agent's clock was ahead of this one when it connected, the time of its message on the way included."),
+		interval:        gauges("agent_interval_seconds", "Time from one tick of the agent to the next, slowed if it is, as the agent says."),
+		settingsRefused: counters("settings_refused_total", "Settings wanted of an agent that it refused, in part or whole.", nodeLabel),
+		storeErrors:     counters("store_errors_total", "Failures of the store, by what was asked of it.", "deed"),
 		halted: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: prefix + "halted", Help: "1 while nothing is taken in because the store has failed.",
 		}),
@@ -62,7 +65,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.frames, m.repeatedFrames, m.samples, m.repeatedSamples, m.bytes, m.stale, m.streams, m.refused,
-		m.missing, m.conflicts, m.lag, m.skew, m.storeErrors, m.halted, m.syncSeconds,
+		m.missing, m.conflicts, m.lag, m.skew, m.interval, m.settingsRefused, m.storeErrors, m.halted, m.syncSeconds,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of ingest: %w", err)
@@ -77,4 +80,6 @@ func (m *metrics) forget(node string) {
 	m.conflicts.DeleteLabelValues(node)
 	m.lag.DeleteLabelValues(node)
 	m.skew.DeleteLabelValues(node)
+	m.interval.DeleteLabelValues(node)
+	m.settingsRefused.DeleteLabelValues(node)
 }

@@ -72,6 +72,7 @@ type Server struct {
 	mu       sync.Mutex
 	spools   map[string]*agentSpool // by id
 	nodes    map[string]*node       // by name
+	wanted   map[string]*wanted     // of nodes, by name
 	sessions map[*session]struct{}
 	unclean  bool // what the store says of a spool may be ahead of what is whole
 	dirty    bool // something has been committed and is not yet durable
@@ -114,7 +115,7 @@ func New(opts Options) (*Server, error) {
 	}
 	return &Server{
 		opts: opts, log: opts.Log, metrics: m, zstd: z,
-		spools: map[string]*agentSpool{}, nodes: map[string]*node{}, sessions: map[*session]struct{}{},
+		spools: map[string]*agentSpool{}, nodes: map[string]*node{}, wanted: map[string]*wanted{}, sessions: map[*session]struct{}{},
 		unclean: opts.UncleanStop,
 		// What a process that was killed had committed may still be in the
 		// kernel's hands alone.

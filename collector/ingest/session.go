@@ -29,6 +29,7 @@ type session struct {
 	stream   grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse]
 	requests chan request
 	acked    chan struct{} // more of its frames may have become durable
+	wants    chan struct{} // something else may be wanted of its node
 
 	once sync.Once
 	quit chan struct{} // told to end
@@ -38,10 +39,12 @@ type session struct {
 	node    *node
 	spool   *agentSpool
 	decoder *Decoder
-	buf     []byte // of decompressed frames
-	seq     uint64 // of the last frame
-	at      int64  // its time, in ms, if it was stored
-	left    bool   // the agent has said goodbye
+	buf     []byte        // of decompressed frames
+	seq     uint64        // of the last frame
+	at      int64         // its time, in ms, if it was stored
+	left    bool          // the agent has said goodbye
+	tick    time.Duration // the agent's, as it says
+	said    uint64        // version of the settings that the agent was told; 0 if none
 
 	current int64            // time of the first frame that was not backlog, in ms
 	sweep   <-chan time.Time // when to look for what is left of earlier streams
@@ -60,7 +63,7 @@ type request struct {
 func (s *Server) Push(stream grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse]) error {
 	x := &session{
 		server: s, stream: stream,
-		requests: make(chan request), acked: make(chan struct{}, 1), quit: make(chan struct{}),
+		requests: make(chan request), acked: make(chan struct{}, 1), wants: make(chan struct{}, 1), quit: make(chan struct{}),
 		refusals: map[string]*plimsollv1.Refusal{},
 	}
 	if err := s.enter(x); err != nil {
@@ -169,7 +172,12 @@ func (x *session) run() error {
 			if err := x.acknowledge(); err != nil {
 				return err
 			}
+		case <-x.wants:
+			if err := x.ask(); err != nil {
+				return err
+			}
 		case <-x.sweep:
+			x.sweep = nil
 			x.server.sweep(x)
 		case <-x.stream.Context().Done(): // the connection has broken
 			return x.stream.Context().Err()
@@ -193,6 +201,7 @@ func (x *session) welcome() error {
 			LabelNameBytes: l.LabelNameBytes, LabelValueBytes: l.LabelValueBytes,
 		},
 		CollectorVersion: s.opts.Version,
+		Settings:         x.settings(),
 	}}})
 }
 
@@ -230,12 +239,15 @@ func (x *session) take(req *plimsollv1.PushRequest) error {
 			return err
 		}
 		return x.frame(f, len(kind.FrameZstd))
+	case *plimsollv1.PushRequest_Applied:
+		x.applied(kind.Applied)
+		return nil
 	case *plimsollv1.PushRequest_Goodbye:
 		x.left = true
 		x.server.depart(context.WithoutCancel(x.stream.Context()), x)
 		return nil
 	}
-	return status.Error(codes.InvalidArgument, "want a frame or goodbye; hello comes once")
+	return status.Error(codes.InvalidArgument, "want a frame, an answer to settings or goodbye; hello comes once")
 }
 
 func (x *session) unpack(z []byte) (*plimsollv1.Frame, error) {

@@ -1,16 +1,24 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
 
-// slowest is in how many of its ticks an agent reads everything once.
-const slowest = 20
+const (
+	// usualRound is in how many of its ticks an agent that does not say reads
+	// everything once.
+	usualRound = 20
+	// longestRound bounds what an agent may say: a day of seconds.
+	longestRound = 24 * 60 * 60
+)
 
-// settling is how long a stream needs to name all that is there.
+// settling is how long a stream needs to name all that is there. The last of it
+// may be on the way for another tick.
 func (x *session) settling() time.Duration {
-	return max(x.server.opts.Patience, slowest*x.interval())
+	round := min(cmp.Or(x.hello.GetRoundTicks(), usualRound), longestRound)
+	return max(x.server.opts.Patience, time.Duration(round+1)*x.tick)
 }
 
 // sweep ends what an agent had before and came back without: a container that

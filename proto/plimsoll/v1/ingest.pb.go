@@ -74,6 +74,20 @@
 // beside them, or one millisecond after it where the frame has a last value. A
 // layout that has ended must not be used again.
 //
+// # Settings
+//
+// A collector may want an agent to tick less often, or to read some containers
+// more often. It says so in Welcome.settings and, while the stream lasts, with
+// PushResponse{settings}; what it says replaces what it said before. The agent
+// answers each with PushRequest{applied}, at any place behind its hello, and
+// sends that to no collector that has sent no settings: an older one would end
+// the stream. A welcome without settings means that none are wanted.
+//
+// An agent refuses what it does not know, what is out of bounds, and what its
+// operator does not allow, and goes on as if that had not been asked for;
+// Applied says which tick is in force. After five minutes without a collector
+// it goes on as if nothing had been asked for.
+//
 // # Errors
 //
 // A frame that breaks these rules (a reference out of range, tokens that do not
@@ -217,6 +231,7 @@ type PushRequest struct {
 	//	*PushRequest_Frame
 	//	*PushRequest_FrameZstd
 	//	*PushRequest_Goodbye
+	//	*PushRequest_Applied
 	Kind          isPushRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -295,6 +310,15 @@ func (x *PushRequest) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *PushRequest) GetApplied() *Applied {
+	if x != nil {
+		if x, ok := x.Kind.(*PushRequest_Applied); ok {
+			return x.Applied
+		}
+	}
+	return nil
+}
+
 type isPushRequest_Kind interface {
 	isPushRequest_Kind()
 }
@@ -320,6 +344,11 @@ type PushRequest_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,4,opt,name=goodbye,proto3,oneof"`
 }
 
+type PushRequest_Applied struct {
+	// What has become of the last settings.
+	Applied *Applied `protobuf:"bytes,5,opt,name=applied,proto3,oneof"`
+}
+
 func (*PushRequest_Hello) isPushRequest_Kind() {}
 
 func (*PushRequest_Frame) isPushRequest_Kind() {}
@@ -328,6 +357,8 @@ func (*PushRequest_FrameZstd) isPushRequest_Kind() {}
 
 func (*PushRequest_Goodbye) isPushRequest_Kind() {}
 
+func (*PushRequest_Applied) isPushRequest_Kind() {}
+
 // PushResponse is what a collector says.
 type PushResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -335,6 +366,7 @@ type PushResponse struct {
 	//
 	//	*PushResponse_Welcome
 	//	*PushResponse_Ack
+	//	*PushResponse_Settings
 	Kind          isPushResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -395,6 +427,15 @@ func (x *PushResponse) GetAck() *Ack {
 	return nil
 }
 
+func (x *PushResponse) GetSettings() *Settings {
+	if x != nil {
+		if x, ok := x.Kind.(*PushResponse_Settings); ok {
+			return x.Settings
+		}
+	}
+	return nil
+}
+
 type isPushResponse_Kind interface {
 	isPushResponse_Kind()
 }
@@ -407,9 +448,15 @@ type PushResponse_Ack struct {
 	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
+type PushResponse_Settings struct {
+	Settings *Settings `protobuf:"bytes,3,opt,name=settings,proto3,oneof"`
+}
+
 func (*PushResponse_Welcome) isPushResponse_Kind() {}
 
 func (*PushResponse_Ack) isPushResponse_Kind() {}
+
+func (*PushResponse_Settings) isPushResponse_Kind() {}
 
 // Hello opens a stream.
 type Hello struct {
@@ -433,9 +480,13 @@ type Hello struct {
 	// will write. They are equal if it holds none.
 	OldestSeq uint64 `protobuf:"varint,7,opt,name=oldest_seq,json=oldestSeq,proto3" json:"oldest_seq,omitempty"`
 	NextSeq   uint64 `protobuf:"varint,8,opt,name=next_seq,json=nextSeq,proto3" json:"next_seq,omitempty"`
-	// The agent's tick, in ms. The collector gives up on a silent agent after a
+	// The agent's tick, in ms, as it is in force: slowed, if settings of an
+	// earlier stream still are. The collector gives up on a silent agent after a
 	// few of them.
-	IntervalMs    uint32 `protobuf:"varint,9,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	IntervalMs uint32 `protobuf:"varint,9,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	// In how many ticks the agent reads everything once. 0 stands for 20. A
+	// series that it has not named for so long is one that it came back without.
+	RoundTicks    uint32 `protobuf:"varint,10,opt,name=round_ticks,json=roundTicks,proto3" json:"round_ticks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,6 +584,13 @@ func (x *Hello) GetIntervalMs() uint32 {
 	return 0
 }
 
+func (x *Hello) GetRoundTicks() uint32 {
+	if x != nil {
+		return x.RoundTicks
+	}
+	return 0
+}
+
 // Welcome answers Hello.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -543,8 +601,10 @@ type Welcome struct {
 	Limits      *Limits `protobuf:"bytes,3,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The collector's software version, for people.
 	CollectorVersion string `protobuf:"bytes,4,opt,name=collector_version,json=collectorVersion,proto3" json:"collector_version,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Absent if the collector wants nothing beyond the agent's own configuration.
+	Settings      *Settings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -605,6 +665,206 @@ func (x *Welcome) GetCollectorVersion() string {
 	return ""
 }
 
+func (x *Welcome) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// Settings are what the collector wants of an agent beyond its own
+// configuration, all of it.
+type Settings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tells these settings from others of the same node; not 0.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Tick at every so many intervals, 60 at most. 0 stands for 1.
+	Slowdown      uint32   `protobuf:"varint,2,opt,name=slowdown,proto3" json:"slowdown,omitempty"`
+	Bursts        []*Burst `protobuf:"bytes,3,rep,name=bursts,proto3" json:"bursts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Settings) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Settings) GetSlowdown() uint32 {
+	if x != nil {
+		return x.Slowdown
+	}
+	return 0
+}
+
+func (x *Settings) GetBursts() []*Burst {
+	if x != nil {
+		return x.Bursts
+	}
+	return nil
+}
+
+// Burst asks for more frequent readings of one container.
+type Burst struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The container's name, its id, or its cgroup path.
+	Container string `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	// Between readings: 10 to 1000.
+	ResolutionMs uint32 `protobuf:"varint,2,opt,name=resolution_ms,json=resolutionMs,proto3" json:"resolution_ms,omitempty"`
+	// For so long from now on, so that the two clocks need not agree.
+	RemainingS    uint32 `protobuf:"varint,3,opt,name=remaining_s,json=remainingS,proto3" json:"remaining_s,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Burst) Reset() {
+	*x = Burst{}
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Burst) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Burst) ProtoMessage() {}
+
+func (x *Burst) ProtoReflect() protoreflect.Message {
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Burst.ProtoReflect.Descriptor instead.
+func (*Burst) Descriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Burst) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *Burst) GetResolutionMs() uint32 {
+	if x != nil {
+		return x.ResolutionMs
+	}
+	return 0
+}
+
+func (x *Burst) GetRemainingS() uint32 {
+	if x != nil {
+		return x.RemainingS
+	}
+	return 0
+}
+
+// Applied answers settings.
+type Applied struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the settings.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The agent's tick from now on, in ms.
+	IntervalMs uint32 `protobuf:"varint,2,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	// For each part that is not in force as it was asked for: which, and why, for
+	// people.
+	Refused       []string `protobuf:"bytes,3,rep,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Applied) Reset() {
+	*x = Applied{}
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Applied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Applied) ProtoMessage() {}
+
+func (x *Applied) ProtoReflect() protoreflect.Message {
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Applied.ProtoReflect.Descriptor instead.
+func (*Applied) Descriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Applied) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Applied) GetIntervalMs() uint32 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *Applied) GetRefused() []string {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
 // Limits are the bounds within which the collector accepts input. A zero means
 // that the collector names no bound.
 type Limits struct {
@@ -624,7 +884,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +896,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +909,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{4}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Limits) GetFrameBytes() uint32 {
@@ -708,7 +968,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +980,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +993,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{5}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Frame) GetSeq() uint64 {
@@ -820,7 +1080,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +1092,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +1105,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{6}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Series) GetSymbols() []uint32 {
@@ -895,7 +1155,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1167,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1180,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{7}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Layout) GetSeries() []int64 {
@@ -946,7 +1206,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1218,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1231,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{8}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Event) GetTimestampMs() int64 {
@@ -1018,7 +1278,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1290,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1303,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{9}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -1088,7 +1348,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1360,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1373,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{10}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refusal) GetReason() string {
@@ -1146,7 +1406,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1418,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,25 +1431,27 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{11}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{14}
 }
 
 var File_plimsoll_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	"\x18plimsoll/v1/ingest.proto\x12\vplimsoll.v1\"\xc0\x01\n" +
+	"\x18plimsoll/v1/ingest.proto\x12\vplimsoll.v1\"\xf2\x01\n" +
 	"\vPushRequest\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.plimsoll.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x05frame\x18\x02 \x01(\v2\x12.plimsoll.v1.FrameH\x00R\x05frame\x12\x1f\n" +
 	"\n" +
 	"frame_zstd\x18\x03 \x01(\fH\x00R\tframeZstd\x120\n" +
-	"\agoodbye\x18\x04 \x01(\v2\x14.plimsoll.v1.GoodbyeH\x00R\agoodbyeB\x06\n" +
-	"\x04kind\"n\n" +
+	"\agoodbye\x18\x04 \x01(\v2\x14.plimsoll.v1.GoodbyeH\x00R\agoodbye\x120\n" +
+	"\aapplied\x18\x05 \x01(\v2\x14.plimsoll.v1.AppliedH\x00R\aappliedB\x06\n" +
+	"\x04kind\"\xa3\x01\n" +
 	"\fPushResponse\x120\n" +
 	"\awelcome\x18\x01 \x01(\v2\x14.plimsoll.v1.WelcomeH\x00R\awelcome\x12$\n" +
-	"\x03ack\x18\x02 \x01(\v2\x10.plimsoll.v1.AckH\x00R\x03ackB\x06\n" +
-	"\x04kind\"\x8f\x02\n" +
+	"\x03ack\x18\x02 \x01(\v2\x10.plimsoll.v1.AckH\x00R\x03ack\x123\n" +
+	"\bsettings\x18\x03 \x01(\v2\x15.plimsoll.v1.SettingsH\x00R\bsettingsB\x06\n" +
+	"\x04kind\"\xb0\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x19\n" +
@@ -1201,13 +1463,31 @@ const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"oldest_seq\x18\a \x01(\x04R\toldestSeq\x12\x19\n" +
 	"\bnext_seq\x18\b \x01(\x04R\anextSeq\x12\x1f\n" +
 	"\vinterval_ms\x18\t \x01(\rR\n" +
-	"intervalMs\"\xa8\x01\n" +
+	"intervalMs\x12\x1f\n" +
+	"\vround_ticks\x18\n" +
+	" \x01(\rR\n" +
+	"roundTicks\"\xdb\x01\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vresume_from\x18\x01 \x01(\x04R\n" +
 	"resumeFrom\x12\"\n" +
 	"\rwall_clock_ms\x18\x02 \x01(\x03R\vwallClockMs\x12+\n" +
 	"\x06limits\x18\x03 \x01(\v2\x13.plimsoll.v1.LimitsR\x06limits\x12+\n" +
-	"\x11collector_version\x18\x04 \x01(\tR\x10collectorVersion\"\xc3\x01\n" +
+	"\x11collector_version\x18\x04 \x01(\tR\x10collectorVersion\x121\n" +
+	"\bsettings\x18\x05 \x01(\v2\x15.plimsoll.v1.SettingsR\bsettings\"l\n" +
+	"\bSettings\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1a\n" +
+	"\bslowdown\x18\x02 \x01(\rR\bslowdown\x12*\n" +
+	"\x06bursts\x18\x03 \x03(\v2\x12.plimsoll.v1.BurstR\x06bursts\"k\n" +
+	"\x05Burst\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12#\n" +
+	"\rresolution_ms\x18\x02 \x01(\rR\fresolutionMs\x12\x1f\n" +
+	"\vremaining_s\x18\x03 \x01(\rR\n" +
+	"remainingS\"^\n" +
+	"\aApplied\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1f\n" +
+	"\vinterval_ms\x18\x02 \x01(\rR\n" +
+	"intervalMs\x12\x18\n" +
+	"\arefused\x18\x03 \x03(\tR\arefused\"\xc3\x01\n" +
 	"\x06Limits\x12\x1f\n" +
 	"\vframe_bytes\x18\x01 \x01(\rR\n" +
 	"frameBytes\x12\x16\n" +
@@ -1275,7 +1555,7 @@ func file_plimsoll_v1_ingest_proto_rawDescGZIP() []byte {
 }
 
 var file_plimsoll_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plimsoll_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_plimsoll_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_plimsoll_v1_ingest_proto_goTypes = []any{
 	(MetricType)(0),      // 0: plimsoll.v1.MetricType
 	(EventKind)(0),       // 1: plimsoll.v1.EventKind
@@ -1283,35 +1563,42 @@ var file_plimsoll_v1_ingest_proto_goTypes = []any{
 	(*PushResponse)(nil), // 3: plimsoll.v1.PushResponse
 	(*Hello)(nil),        // 4: plimsoll.v1.Hello
 	(*Welcome)(nil),      // 5: plimsoll.v1.Welcome
-	(*Limits)(nil),       // 6: plimsoll.v1.Limits
-	(*Frame)(nil),        // 7: plimsoll.v1.Frame
-	(*Series)(nil),       // 8: plimsoll.v1.Series
-	(*Layout)(nil),       // 9: plimsoll.v1.Layout
-	(*Event)(nil),        // 10: plimsoll.v1.Event
-	(*Ack)(nil),          // 11: plimsoll.v1.Ack
-	(*Refusal)(nil),      // 12: plimsoll.v1.Refusal
-	(*Goodbye)(nil),      // 13: plimsoll.v1.Goodbye
+	(*Settings)(nil),     // 6: plimsoll.v1.Settings
+	(*Burst)(nil),        // 7: plimsoll.v1.Burst
+	(*Applied)(nil),      // 8: plimsoll.v1.Applied
+	(*Limits)(nil),       // 9: plimsoll.v1.Limits
+	(*Frame)(nil),        // 10: plimsoll.v1.Frame
+	(*Series)(nil),       // 11: plimsoll.v1.Series
+	(*Layout)(nil),       // 12: plimsoll.v1.Layout
+	(*Event)(nil),        // 13: plimsoll.v1.Event
+	(*Ack)(nil),          // 14: plimsoll.v1.Ack
+	(*Refusal)(nil),      // 15: plimsoll.v1.Refusal
+	(*Goodbye)(nil),      // 16: plimsoll.v1.Goodbye
 }
 var file_plimsoll_v1_ingest_proto_depIdxs = []int32{
 	4,  // 0: plimsoll.v1.PushRequest.hello:type_name -> plimsoll.v1.Hello
-	7,  // 1: plimsoll.v1.PushRequest.frame:type_name -> plimsoll.v1.Frame
-	13, // 2: plimsoll.v1.PushRequest.goodbye:type_name -> plimsoll.v1.Goodbye
-	5,  // 3: plimsoll.v1.PushResponse.welcome:type_name -> plimsoll.v1.Welcome
-	11, // 4: plimsoll.v1.PushResponse.ack:type_name -> plimsoll.v1.Ack
-	6,  // 5: plimsoll.v1.Welcome.limits:type_name -> plimsoll.v1.Limits
-	8,  // 6: plimsoll.v1.Frame.series:type_name -> plimsoll.v1.Series
-	9,  // 7: plimsoll.v1.Frame.layouts:type_name -> plimsoll.v1.Layout
-	10, // 8: plimsoll.v1.Frame.events:type_name -> plimsoll.v1.Event
-	0,  // 9: plimsoll.v1.Series.type:type_name -> plimsoll.v1.MetricType
-	1,  // 10: plimsoll.v1.Event.event_kind:type_name -> plimsoll.v1.EventKind
-	12, // 11: plimsoll.v1.Ack.refused:type_name -> plimsoll.v1.Refusal
-	2,  // 12: plimsoll.v1.IngestService.Push:input_type -> plimsoll.v1.PushRequest
-	3,  // 13: plimsoll.v1.IngestService.Push:output_type -> plimsoll.v1.PushResponse
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 1: plimsoll.v1.PushRequest.frame:type_name -> plimsoll.v1.Frame
+	16, // 2: plimsoll.v1.PushRequest.goodbye:type_name -> plimsoll.v1.Goodbye
+	8,  // 3: plimsoll.v1.PushRequest.applied:type_name -> plimsoll.v1.Applied
+	5,  // 4: plimsoll.v1.PushResponse.welcome:type_name -> plimsoll.v1.Welcome
+	14, // 5: plimsoll.v1.PushResponse.ack:type_name -> plimsoll.v1.Ack
+	6,  // 6: plimsoll.v1.PushResponse.settings:type_name -> plimsoll.v1.Settings
+	9,  // 7: plimsoll.v1.Welcome.limits:type_name -> plimsoll.v1.Limits
+	6,  // 8: plimsoll.v1.Welcome.settings:type_name -> plimsoll.v1.Settings
+	7,  // 9: plimsoll.v1.Settings.bursts:type_name -> plimsoll.v1.Burst
+	11, // 10: plimsoll.v1.Frame.series:type_name -> plimsoll.v1.Series
+	12, // 11: plimsoll.v1.Frame.layouts:type_name -> plimsoll.v1.Layout
+	13, // 12: plimsoll.v1.Frame.events:type_name -> plimsoll.v1.Event
+	0,  // 13: plimsoll.v1.Series.type:type_name -> plimsoll.v1.MetricType
+	1,  // 14: plimsoll.v1.Event.event_kind:type_name -> plimsoll.v1.EventKind
+	15, // 15: plimsoll.v1.Ack.refused:type_name -> plimsoll.v1.Refusal
+	2,  // 16: plimsoll.v1.IngestService.Push:input_type -> plimsoll.v1.PushRequest
+	3,  // 17: plimsoll.v1.IngestService.Push:output_type -> plimsoll.v1.PushResponse
+	17, // [17:18] is the sub-list for method output_type
+	16, // [16:17] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_plimsoll_v1_ingest_proto_init() }
@@ -1324,10 +1611,12 @@ func file_plimsoll_v1_ingest_proto_init() {
 		(*PushRequest_Frame)(nil),
 		(*PushRequest_FrameZstd)(nil),
 		(*PushRequest_Goodbye)(nil),
+		(*PushRequest_Applied)(nil),
 	}
 	file_plimsoll_v1_ingest_proto_msgTypes[1].OneofWrappers = []any{
 		(*PushResponse_Welcome)(nil),
 		(*PushResponse_Ack)(nil),
+		(*PushResponse_Settings)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1335,7 +1624,7 @@ func file_plimsoll_v1_ingest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plimsoll_v1_ingest_proto_rawDesc), len(file_plimsoll_v1_ingest_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -74,6 +74,20 @@
 // beside them, or one millisecond after it where the frame has a last value. A
 // layout that has ended must not be used again.
 //
+// # Settings
+//
+// A collector may want an agent to tick less often, or to read some containers
+// more often. It says so in Welcome.settings and, while the stream lasts, with
+// PushResponse{settings}; what it says replaces what it said before. The agent
+// answers each with PushRequest{applied}, at any place behind its hello, and
+// sends that to no collector that has sent no settings: an older one would end
+// the stream. A welcome without settings means that none are wanted.
+//
+// An agent refuses what it does not know, what is out of bounds, and what its
+// operator does not allow, and goes on as if that had not been asked for;
+// Applied says which tick is in force. After five minutes without a collector
+// it goes on as if nothing had been asked for.
+//
 // # Errors
 //
 // A frame that breaks these rules (a reference out of range, tokens that do not
