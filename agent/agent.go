@@ -31,6 +31,7 @@ type Options struct {
 	Version    string                // of this program, for plimsoll_agent_build_info
 	Backlog    func() Backlog        // of spool and stream; not reported if nil
 	Discovery  func() discover.Stats // not reported if nil
+	Settings   func() Settings       // asked at every tick; nobody wants anything if nil
 	Registerer prometheus.Registerer // for the agent's own metrics; none if nil
 	Log        *slog.Logger          // none if nil
 }
@@ -41,6 +42,13 @@ type Backlog struct {
 	Dropped        uint64 // batches ever dropped because the spool was full
 	Damaged        uint64 // batches ever found damaged on disk
 	Unacknowledged uint64 // batches on disk that no collector has confirmed
+}
+
+// Settings are what the collector wants of this agent, as far as it is in force.
+type Settings struct {
+	Version  uint64 // 0 if there are none
+	Slowdown uint64 // tick at every so many intervals; 0 stands for 1
+	Refused  uint64 // parts of settings ever refused
 }
 
 // Agent samples its sources at every tick.
@@ -65,11 +73,17 @@ func New(opts Options) (*Agent, error) {
 	if opts.Interval < 10*time.Millisecond || opts.Interval%time.Millisecond != 0 {
 		return nil, fmt.Errorf("interval %s: allowed are whole milliseconds from 10ms up", opts.Interval)
 	}
+	if err := opts.Lanes.Valid(); err != nil {
+		return nil, err
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Clock == nil {
 		opts.Clock = NewClock()
+	}
+	if opts.Settings == nil {
+		opts.Settings = func() Settings { return Settings{} }
 	}
 	a := &Agent{opts: opts, clock: opts.Clock, quiet: quiet{every: 10 * time.Minute}}
 	for _, s := range opts.Sources {

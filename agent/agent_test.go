@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,62 @@ func TestTheAgentIsAlignedToItsInterval(t *testing.T) {
 		sail(t, time.Minute, Options{Sources: []Source{source("s", nil)}, Spool: &spool, Interval: 5 * time.Second})
 		if len(spool.times) != 12 || spool.times[0].Second() != 5 {
 			t.Errorf("batches at %v", spool.times)
+		}
+	})
+}
+
+func TestTheCollectorMaySlowTheAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		<-time.After(time.Second) // a multiple of neither pace
+		start := time.Now()
+		var spool memory
+		reg := prometheus.NewRegistry()
+		a := sail(t, 40*time.Second+half, Options{
+			Sources: []Source{source("s", nil)}, Spool: &spool, Registerer: reg, Lanes: Lanes{Second: 1},
+			Settings: func() Settings {
+				// Slowed from the 10th second to the 31st.
+				if past := time.Since(start); past > 10*time.Second && past < 31*time.Second {
+					return Settings{Version: 9, Slowdown: 4, Refused: 2}
+				}
+				return Settings{}
+			},
+		})
+		var at []int
+		for i, tick := range spool.times {
+			at = append(at, int(tick.Sub(start).Seconds()))
+			if spool.ticks[i] != uint64(i) {
+				t.Errorf("batch %d is tick %d", i, spool.ticks[i])
+			}
+		}
+		// Every agent of a fleet ticks at the same multiples of the slower pace.
+		want := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 19, 23, 27, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40}
+		if !slices.Equal(at, want) {
+			t.Errorf("ticks at %v, want %v", at, want)
+		}
+		if n := a.metrics.missed.Load(); n != 0 {
+			t.Errorf("%d ticks missed", n)
+		}
+		for tick, want := range map[int][3]string{10: {"1", "0", "0"}, 13: {"4", "9", "2"}, 20: {"1", "0", "0"}} {
+			got := spool.samples[tick]
+			for i, name := range []string{"interval_seconds", "settings_version", "settings_refused_total"} {
+				if v := got["plimsoll_agent_"+name+`{job="plimsoll-agent"}`]; v != want[i] {
+					t.Errorf("tick %d: %s is %s, want %s", tick, name, v, want[i])
+				}
+			}
+		}
+	})
+}
+
+func TestASlowTickOfASlowedAgentMissesOnlyItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var spool memory
+		slow := source("slow", func(context.Context, uint64) error { <-time.After(2500 * time.Millisecond); return nil })
+		a := sail(t, 19*time.Second+half, Options{
+			Sources: []Source{slow}, Spool: &spool, Settings: func() Settings { return Settings{Slowdown: 2} },
+		})
+		// Ticks at 0, 4, 8, 12 and 16 s, each over the next.
+		if len(spool.times) != 5 || a.metrics.missed.Load() != 5 {
+			t.Errorf("%d batches, %d ticks missed; want 5 and 5", len(spool.times), a.metrics.missed.Load())
 		}
 	})
 }
@@ -400,6 +457,7 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 		"no stream":                      func(o *Options) { o.Stream = nil },
 		"an interval of a nanosecond":    func(o *Options) { o.Interval = 1 },
 		"an interval below zero":         func(o *Options) { o.Interval = -time.Second },
+		"lanes that make no sense":       func(o *Options) { o.Lanes = Lanes{First: 5, Second: 1} },
 		"an interval of 12.5 ms":         func(o *Options) { o.Interval = 12500 * time.Microsecond },
 		"two sources of one name":        func(o *Options) { o.Sources = append(o.Sources, source("s", nil)) },
 		"a source called like our own":   func(o *Options) { o.Sources = append(o.Sources, source("self", nil)) },

@@ -15,11 +15,13 @@ type errand[T any] struct {
 	back chan brought[T] // holds one, so that who comes back need not wait
 	out  bool
 	sent time.Time
+	took time.Duration // of the one that was fetched last
 }
 
 type brought[T any] struct {
 	value T
 	err   error
+	took  time.Duration
 }
 
 func newErrand[T any](do func() (T, error)) *errand[T] {
@@ -32,12 +34,14 @@ func (e *errand[T]) send() error {
 		return fmt.Errorf("not back since %s: %w", e.sent.Format(time.RFC3339), errOut)
 	}
 	e.out, e.sent = true, time.Now()
+	began := e.sent
 	go func() {
 		var b brought[T]
 		defer func() {
 			if p := recover(); p != nil {
 				b.err = fmt.Errorf("panicked: %v", p)
 			}
+			b.took = time.Since(began)
 			e.back <- b
 		}()
 		b.value, b.err = e.do()
@@ -49,7 +53,7 @@ func (e *errand[T]) send() error {
 func (e *errand[T]) fetch() (value T, ok bool, err error) {
 	select {
 	case b := <-e.back:
-		e.out = false
+		e.out, e.took = false, b.took
 		return b.value, true, b.err
 	default:
 		return value, false, nil

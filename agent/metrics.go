@@ -25,6 +25,8 @@ type metrics struct {
 	version   string
 	backlog   func() Backlog
 	discovery func() discover.Stats
+	settings  func() Settings
+	interval  time.Duration
 	clock     *Clock
 	sources   []*watched
 
@@ -36,7 +38,10 @@ type metrics struct {
 }
 
 func newMetrics(opts Options, sources []*watched) *metrics {
-	return &metrics{version: opts.Version, backlog: opts.Backlog, discovery: opts.Discovery, clock: opts.Clock, sources: sources}
+	return &metrics{
+		version: opts.Version, backlog: opts.Backlog, discovery: opts.Discovery,
+		settings: opts.Settings, interval: opts.Interval, clock: opts.Clock, sources: sources,
+	}
 }
 
 // fact is one of the agent's own metrics and where its value is.
@@ -67,6 +72,20 @@ func (m *metrics) facts() []fact {
 		{
 			name: "plimsoll_agent_clock_jumps_total", help: "Times that the node's clock was set, forward or back.", counter: true,
 			value: func() float64 { return float64(m.clock.Jumps()) },
+		},
+		{
+			name: "plimsoll_agent_interval_seconds", help: "Time from one tick to the next, slowed if the collector wants that.", divisor: 1000,
+			value: func() float64 {
+				return (m.interval * time.Duration(max(m.settings().Slowdown, 1))).Seconds()
+			},
+		},
+		{
+			name: "plimsoll_agent_settings_version", help: "Version of the collector's settings that are in force; 0 if there are none.",
+			value: func() float64 { return float64(m.settings().Version) },
+		},
+		{
+			name: "plimsoll_agent_settings_refused_total", help: "Settings of the collector that were refused, in part or whole.", counter: true,
+			value: func() float64 { return float64(m.settings().Refused) },
 		},
 	}
 	for _, s := range m.sources {

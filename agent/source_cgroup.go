@@ -8,6 +8,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/agent/cgroup"
 	"github.com/plimsoll-io/plimsoll/agent/discover"
+	"github.com/plimsoll-io/plimsoll/agent/exit"
 	"github.com/plimsoll-io/plimsoll/agent/node"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 )
@@ -17,6 +18,7 @@ type CgroupOptions struct {
 	Root  string     // of the control groups; "/sys/fs/cgroup" if empty
 	Roots node.Roots // for the size of the machine and the names of devices
 	Lanes Lanes      // first: CPU, memory usage; second: memory by kind, pressure; third: the rest
+	Jobs  Jobs
 
 	// Containers are those there are now, and a number that changes when they
 	// do. It is called at every tick and must not wait.
@@ -26,9 +28,23 @@ type CgroupOptions struct {
 	// the kernel's count of kills is gone before it is read. Nil if there is no
 	// engine.
 	OOMs func() []string
+	// Exits tells what containers had used when they ended. Nil if nobody reads
+	// that; then the end of a container is as of the last tick, and one that
+	// lives between two ticks has no series.
+	Exits Exits
+	// Saw is told of each container's CPU time, what its quota withheld and its
+	// memory usage, as they are read. Nil for nobody.
+	Saw func(cgroup string, usage, throttled cgroup.Opt[cgroup.Nanoseconds], memoryBytes cgroup.Opt[uint64])
 	// Labels are the containers' own labels that become labels of their series;
 	// DefaultContainerLabels if nil. Each other name would be more cardinality.
 	Labels []string
+}
+
+// Exits knows what containers had used when they ended, as exit.Watcher does.
+// Its methods are called at every tick and must not wait.
+type Exits interface {
+	Final(cgroup string) (r exit.Record, ok bool)
+	Records(n uint64) (list []exit.Record, last uint64)
 }
 
 // DefaultContainerLabels are the labels by which Compose and Swarm say what a
@@ -43,8 +59,14 @@ func DefaultContainerLabels() []string {
 }
 
 // CgroupSource reads the containers of the node. Its series have the names and
-// labels that cAdvisor gives them, so that dashboards and rules made for that
-// work unchanged.
+// labels that cAdvisor gives them, in Kubernetes those that kubelet gives them,
+// so that dashboards and rules made for that work unchanged.
+//
+// Rows overlap, as they do there: the root's, with id "/", is the whole node,
+// and a pod's is the sum of its containers and its sandbox. Whoever sums up rows
+// selects one kind, such as by container!="", or by image!="" where there may be
+// containers outside of Kubernetes. Kills for want of memory are told in the
+// rows of containers alone.
 func CgroupSource(opts CgroupOptions) (Source, error) {
 	if opts.Containers == nil {
 		return nil, errors.New("a cgroup source needs to be told of containers")
@@ -78,6 +100,7 @@ type cgroupSource struct {
 	ending     []departure           // whose series end at the next tick
 	barred     []string              // paths whose series end at this tick
 	remains    remains               // of containers that are gone
+	brief      briefLives            // of containers that no tick has seen
 	io         []cgroup.DeviceIO     // of the container being read
 }
 
@@ -93,18 +116,23 @@ func newCgroupSource(fs *cgroup.FS, opts CgroupOptions) (*cgroupSource, error) {
 	if opts.Labels == nil {
 		opts.Labels = DefaultContainerLabels()
 	}
+	if opts.Saw == nil {
+		opts.Saw = func(string, cgroup.Opt[cgroup.Nanoseconds], cgroup.Opt[cgroup.Nanoseconds], cgroup.Opt[uint64]) {}
+	}
 	metrics := newCgroupMetrics(fs.Mode())
 	machine, err := newMachine(fs, opts, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("open the root cgroup: %w", err)
 	}
+	naming := newNaming(opts.Labels)
+	naming.job = opts.Jobs.Containers
 	return &cgroupSource{
 		opts:    opts,
 		fs:      fs,
 		metrics: metrics,
-		naming:  newNaming(opts.Labels),
+		naming:  naming,
 		machine: machine,
-		health:  newCgroupHealth(fs, opts.Lanes.Third),
+		health:  newCgroupHealth(fs, opts),
 	}, nil
 }
 
@@ -119,6 +147,7 @@ func (s *cgroupSource) Collect(ctx context.Context, b *sample.Batch) error {
 		s.follow(list, b)
 	}
 	s.hearOOMs()
+	s.tellBriefLives(b)
 
 	var errs []error
 	for _, c := range s.containers {
@@ -130,8 +159,10 @@ func (s *cgroupSource) Collect(ctx context.Context, b *sample.Batch) error {
 			errs = append(errs, err)
 		}
 	}
+	s.health.containersFailed = s.health.containersFailed || len(errs) > 0
 	if err := s.machine.collect(b, s.opts.Lanes); err != nil {
 		errs = append(errs, err)
+		s.health.machineFailed = true
 	}
 	s.remains.collect(b, s.opts.Lanes)
 	if due(s.opts.Lanes.Third, b.Tick, 0) {
@@ -162,8 +193,8 @@ func (s *cgroupSource) bury(b *sample.Batch) {
 }
 
 // follow takes up the containers of a new list and lets go of those that are
-// not in it. Those are read a last time, for their groups often outlive the
-// word that they are empty.
+// not in it. Where their end was not read, their groups are read a last time, for
+// they often outlive the word that they are empty.
 func (s *cgroupSource) follow(list []discover.Container, b *sample.Batch) {
 	old := s.byPath
 	s.byPath = make(map[string]*container, len(list))
@@ -184,7 +215,7 @@ func (s *cgroupSource) follow(list []discover.Container, b *sample.Batch) {
 		s.containers = append(s.containers, c)
 	}
 	for _, c := range old {
-		if c.series != nil && c.group != nil {
+		if !s.conclude(c, b) && c.series != nil && c.group != nil {
 			_ = s.read(c, b, true) // as far as it goes
 		}
 		s.leave(c, b)
@@ -213,6 +244,7 @@ func (s *cgroupSource) visit(c *container, b *sample.Batch) error {
 	fresh := s.name(c, b)
 	err := s.read(c, b, fresh)
 	if errors.Is(err, cgroup.ErrGone) {
+		s.conclude(c, b)
 		s.leave(c, b)
 		return nil
 	}

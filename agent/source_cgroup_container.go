@@ -24,6 +24,7 @@ type container struct {
 	statUsage uint64 // its memory usage, in bytes, when memory.stat was read
 	lastSeen  time.Time
 	ooms      ooms
+	life      uint64 // of the final reading that was its last sample
 }
 
 // learn takes in what discovery says.
@@ -79,7 +80,7 @@ func (s *cgroupSource) read(c *container, b *sample.Batch, everything bool) erro
 	switch usage, err := c.group.MemoryUsage(); { // until one step is fatal
 	case f.fatal(err):
 	case third && f.fatal(c.readLimits(b)): // before the CPU, to know of a quota
-	case first && f.fatal(c.readCPU(b, usage)):
+	case first && f.fatal(s.readCPU(c, b, usage)):
 	case (second || c.moved(usage)) && f.fatal(c.readMemory(b, usage)):
 	case second && f.fatal(c.readPressure(b)):
 	case third && f.fatal(s.readIO(c, b)):
@@ -90,12 +91,13 @@ func (s *cgroupSource) read(c *container, b *sample.Batch, everything bool) erro
 }
 
 // readCPU adds the first lane.
-func (c *container) readCPU(b *sample.Batch, usageBytes cgroup.Opt[uint64]) error {
+func (s *cgroupSource) readCPU(c *container, b *sample.Batch, usageBytes cgroup.Opt[uint64]) error {
 	cpu, err := c.group.CPU()
 	if errors.Is(err, cgroup.ErrGone) {
 		return err
 	}
 	c.lastSeen = b.Time
+	s.opts.Saw(c.is.Cgroup, cpu.Usage, cpu.Throttled, usageBytes)
 	v := c.add(b, c.series.fast)
 	putTime(v, cpuUsage, cpu.Usage)
 	putTime(v, cpuUser, cpu.User)
@@ -124,9 +126,17 @@ func (c *container) readMemory(b *sample.Batch, usageBytes cgroup.Opt[uint64]) e
 	put(v, memoryCache, m.CacheBytes)
 	put(v, memorySwap, m.SwapBytes)
 	put(v, memoryMapped, m.MappedFileBytes)
-	put(v, memoryKernel, m.KernelBytes)
 	put(v, memoryActiveFile, m.ActiveFileBytes)
 	put(v, memoryInactiveFile, m.InactiveFileBytes)
+	put(v, memoryDirty, m.DirtyBytes)
+	put(v, memoryWriteback, m.WritebackBytes)
+	put(v, memoryKernel, m.KernelBytes)
+	put(v, memoryZswap, m.ZswapBytes)
+	put(v, memoryZswapped, m.ZswappedBytes)
+	put(v, pagesScanned, m.Scanned)
+	put(v, pagesReclaimed, m.Reclaimed)
+	put(v, refaultsFile, m.FileRefaults)
+	put(v, refaultsAnon, m.AnonRefaults)
 	local := m.LocalFaults
 	if local == (cgroup.Faults{}) {
 		local = m.Faults // version 2 does not tell them apart
@@ -160,13 +170,17 @@ func (c *container) readPressure(b *sample.Batch) error {
 func (c *container) readLimits(b *sample.Batch) error {
 	limits, err := c.group.Limits()
 	pids, pidsErr := c.group.PIDs()
+	members, membersErr := c.group.ProcessCount()
+	throttled, throttledErr := c.group.LocalThrottled()
 	events, eventsErr := c.group.MemoryEvents()
-	err = errors.Join(err, pidsErr, eventsErr)
+	err = errors.Join(err, pidsErr, membersErr, throttledErr, eventsErr)
 	if errors.Is(err, cgroup.ErrGone) {
 		return err
 	}
 	c.quota = limits.CPUQuotaMicros.OK && limits.CPUQuotaMicros.V != cgroup.NoLimit
-	c.ooms.learn(events.OOMKills)
+	if c.is.Kind != discover.Pod { // whose kills are those of its containers
+		c.ooms.learn(events.OOMKills)
+	}
 
 	v := c.add(b, c.series.slow)
 	if c.quota {
@@ -177,17 +191,20 @@ func (c *container) readLimits(b *sample.Batch) error {
 	putLimit(v, specMemory, limits.MemoryBytes)
 	putLimit(v, specSwap, limits.SwapBytes)
 	putLimit(v, specReservation, limits.ReservationBytes)
+	put(v, processCount, members)
 	put(v, threads, pids.Current)
+	put(v, threadsPeak, pids.Peak)
 	putLimit(v, threadsMax, pids.Limit)
+	putTime(v, throttledLocal, throttled)
 	put(v, memoryPeak, events.PeakBytes)
 	put(v, memoryFailures, events.LimitHits)
 	if events.HighHits.OK { // version 2: the others are not what these mean
 		put(v, memoryHigh, events.HighHits)
 		put(v, memoryMax, events.LimitHits)
 	}
-	if !c.is.Started.IsZero() {
-		v[startTime] = float64(c.is.Started.Unix())
-	}
+	putDate(v, creationTime, c.is.Created)
+	putDate(v, startTime, c.is.Started)
+	putHealth(v, healthState, &c.is)
 	return err
 }
 
@@ -209,6 +226,14 @@ func (s *cgroupSource) readIO(c *container, b *sample.Batch) error {
 		put(v, ioWriteBytes, s.io[i].WriteBytes)
 		put(v, blkioRead, s.io[i].ReadBytes)
 		put(v, blkioWrite, s.io[i].WriteBytes)
+		put(v, blkioDiscard, s.io[i].DiscardBytes)
+		put(v, blkioSync, s.io[i].SyncBytes)
+		put(v, blkioAsync, s.io[i].AsyncBytes)
+		put(v, blkioTotal, s.io[i].TotalBytes)
+		putTime(v, costUsage, s.io[i].Cost.Usage)
+		putTime(v, costWait, s.io[i].Cost.Wait)
+		putTime(v, costInDebt, s.io[i].Cost.InDebt)
+		putTime(v, costInDelay, s.io[i].Cost.InDelay)
 	}
 	c.series.devices.settle(b)
 	return nil
@@ -220,7 +245,7 @@ func (c *container) tellLast(b *sample.Batch) {
 		return
 	}
 	v := c.add(b, c.series.lasting)
-	v[lastSeen] = float64(c.lastSeen.Unix())
+	putDate(v, lastSeen, c.lastSeen)
 	put(v, oomEvents, c.ooms.total())
 }
 
@@ -233,6 +258,26 @@ func put(v []float64, at int, o cgroup.Opt[uint64]) {
 func putTime(v []float64, at int, o cgroup.Opt[cgroup.Nanoseconds]) {
 	if o.OK {
 		v[at] = o.V.Seconds()
+	}
+}
+
+// putDate writes a time in whole seconds, as cAdvisor does.
+func putDate(v []float64, at int, t time.Time) {
+	if !t.IsZero() {
+		v[at] = float64(t.Unix())
+	}
+}
+
+// putHealth writes what a health check says. That there is none is only known
+// of an engine that has such checks.
+func putHealth(v []float64, at int, c *discover.Container) {
+	switch {
+	case c.Health == discover.Healthy:
+		v[at] = 1
+	case c.Health != discover.NoHealth:
+		v[at] = 0
+	case c.Known && c.Runtime == "docker" && c.Kind == discover.Workload:
+		v[at] = -1
 	}
 }
 

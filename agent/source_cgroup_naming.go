@@ -19,6 +19,7 @@ const (
 
 // naming makes the labels of containers.
 type naming struct {
+	job    string // as in Jobs.Containers
 	wanted []wantedLabel
 	cut    uint64 // values that were cut or mended
 }
@@ -51,21 +52,42 @@ func legal(r rune) rune {
 }
 
 // of are the labels of a container's series, sorted by name. A label without a
-// value is one that is not there, as Prometheus has it.
+// value is one that is not there, as Prometheus has it. In Kubernetes they are
+// those of kubelet's /metrics/cadvisor, by which a pod's row has no image and no
+// name, and neither it nor the sandbox's has a container.
 func (n *naming) of(c *discover.Container) []sample.Label {
-	labels := []sample.Label{{Name: "id", Value: n.clean(c.Cgroup)}, cadvisorJob()}
+	labels := append(containerJob(n.job), sample.Label{Name: "id", Value: n.clean(c.Cgroup)})
 	add := func(name, value string) {
 		if value != "" {
 			labels = append(labels, sample.Label{Name: name, Value: n.clean(value)})
 		}
 	}
-	add("image", c.Image)
-	add("name", c.Name)
+	if c.Kind != discover.Pod {
+		add("image", c.Image)
+		add("name", nameOf(c))
+	}
+	if c.Kind == discover.Workload {
+		add("container", c.ContainerName)
+	}
+	add("namespace", c.Namespace)
+	add("pod", c.PodName)
 	for _, w := range n.wanted {
 		add(w.name, c.Labels[w.key])
 	}
-	slices.SortFunc(labels, func(a, b sample.Label) int { return strings.Compare(a.Name, b.Name) })
-	return labels
+	return sortLabels(labels)
+}
+
+// nameOf is what the runtime calls a container. In a pod that is its id, as
+// kubelet has it on containerd, but for runtimes that give it a name like
+// k8s_app_web-0_shop_<uid>_0.
+func nameOf(c *discover.Container) string {
+	if c.PodUID == "" || strings.HasPrefix(c.Name, "k8s_") {
+		return c.Name
+	}
+	if !c.Known {
+		return ""
+	}
+	return c.ID
 }
 
 // clean makes a value text of a bounded length.
@@ -83,6 +105,3 @@ func (n *naming) clean(value string) string {
 	}
 	return strings.ToValidUTF8(value, "\uFFFD")
 }
-
-// cadvisorJob is the job that cAdvisor's series have by convention.
-func cadvisorJob() sample.Label { return sample.Label{Name: "job", Value: "cadvisor"} }

@@ -24,6 +24,7 @@ type ooms struct {
 	before uint64 // in earlier groups of the container
 	kernel cgroup.Opt[uint64]
 	told   bool // by the engine, since the kernel's count was read
+	final  bool // kernel is the count at the end, to which no word adds
 }
 
 // learn takes in the kernel's count. One that cannot be read has not shrunk.
@@ -40,7 +41,7 @@ func (o *ooms) learn(kills cgroup.Opt[uint64]) {
 // total is absent if nothing is known.
 func (o ooms) total() cgroup.Opt[uint64] {
 	n := o.before + o.kernel.V
-	if o.told {
+	if o.told && !o.final {
 		n++
 	}
 	return cgroup.Opt[uint64]{V: n, OK: o.kernel.OK || n > 0}
@@ -85,7 +86,7 @@ func (r *remains) resume(c *container, b *sample.Batch) {
 	}
 	old := r.list[i]
 	r.list = slices.Delete(r.list, i, i+1)
-	c.ooms.before += old.ooms.total().V
+	c.ooms.before += old.ooms.total().V // of what its group counts anew
 	if slices.Equal(old.group.Labels, c.series.labels) {
 		c.series.lasting = old.group
 	} else {
@@ -98,7 +99,7 @@ func (r *remains) resume(c *container, b *sample.Batch) {
 func (r *remains) killed(id string) (found bool) {
 	for i := range r.list {
 		if old := &r.list[i]; old.id == id {
-			old.news = old.news || !old.ooms.told
+			old.news = old.news || !old.ooms.told && !old.ooms.final
 			old.ooms.told, found = true, true
 		}
 	}

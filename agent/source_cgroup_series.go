@@ -20,16 +20,25 @@ const (
 	memoryUsage
 )
 
-// Positions in the memory group: the second lane, and when usage jumps.
+// Positions in the memory group: the second lane, and when usage jumps. The
+// first are also known of the machine.
 const (
 	memoryWorkingSet = iota
 	memoryRSS
 	memoryCache
 	memorySwap
 	memoryMapped
-	memoryKernel
 	memoryActiveFile
 	memoryInactiveFile
+	memoryDirty
+	memoryWriteback
+	memoryKernel
+	memoryZswap
+	memoryZswapped
+	pagesScanned
+	pagesReclaimed
+	refaultsFile
+	refaultsAnon
 	faultsLocal
 	faultsLocalMajor
 	faultsAll
@@ -44,13 +53,18 @@ const (
 	specMemory
 	specSwap
 	specReservation
+	processCount
 	threads
+	threadsPeak
 	threadsMax
+	throttledLocal
 	memoryPeak
 	memoryFailures
 	memoryHigh
 	memoryMax
+	creationTime
 	startTime
+	healthState
 )
 
 // Positions in the group of a device: the third lane.
@@ -61,6 +75,14 @@ const (
 	ioWriteBytes
 	blkioRead
 	blkioWrite
+	blkioDiscard
+	blkioSync
+	blkioAsync
+	blkioTotal
+	costUsage
+	costWait
+	costInDebt
+	costInDelay
 )
 
 // Positions in the lasting group: the third lane, and after the end.
@@ -75,7 +97,7 @@ type cgroupMetrics struct {
 	fast, memory, pressure, slow, lasting []sample.Series
 
 	reads, writes, readBytes, writeBytes, blkio *sample.Metric // of a device
-	workingSet, machineCPUs, machineMemory      *sample.Metric
+	usage, wait, inDebt, inDelay                *sample.Metric // what that cost
 }
 
 // newCgroupMetrics names what is read. Names, labels and units are those of
@@ -106,7 +128,10 @@ func newCgroupMetrics(mode cgroup.Mode) *cgroupMetrics {
 		}
 		return s
 	}
-	workingSet := gauge("bytes", "memory_working_set_bytes", "Memory usage less page cache that has not been used for long; what kubelet evicts by.")
+	own := func(m *sample.Metric) *sample.Metric { // no other exporter has it
+		m.Name = "plimsoll_" + m.Name
+		return m
+	}
 	pageFaults := counter("memory_failures", "Page faults, minor and major, of the container alone or with the groups below it.")
 	stall := func(what, kind, of string) sample.Series {
 		return one(seconds(1e6, "pressure_"+what+"_"+kind, "Time that "+of+" tasks of the container waited for "+what+"."))
@@ -124,7 +149,7 @@ func newCgroupMetrics(mode cgroup.Mode) *cgroupMetrics {
 			memoryUsage:         one(gauge("bytes", "memory_usage_bytes", "Memory charged to the container, page cache included.")),
 		},
 		memory: []sample.Series{
-			memoryWorkingSet:   one(workingSet),
+			memoryWorkingSet:   one(gauge("bytes", "memory_working_set_bytes", "Memory usage less page cache that has not been used for long; what kubelet evicts by.")),
 			memoryRSS:          one(gauge("", "memory_rss", "Anonymous memory in bytes.")),
 			memoryCache:        one(gauge("", "memory_cache", "Page cache in bytes, shared memory included.")),
 			memorySwap:         one(gauge("", "memory_swap", "Swapped out memory in bytes.")),
@@ -132,6 +157,14 @@ func newCgroupMetrics(mode cgroup.Mode) *cgroupMetrics {
 			memoryKernel:       one(gauge("", "memory_kernel_usage", "Kernel memory in bytes.")),
 			memoryActiveFile:   one(gauge("bytes", "memory_total_active_file_bytes", "Page cache used more than once.")),
 			memoryInactiveFile: one(gauge("bytes", "memory_total_inactive_file_bytes", "Page cache that has not been used for long.")),
+			memoryDirty:        one(gauge("bytes", "memory_file_dirty_bytes", "Page cache that was changed and is not on its way to the disk yet.")),
+			memoryWriteback:    one(gauge("bytes", "memory_file_writeback_bytes", "Page cache on its way to the disk.")),
+			memoryZswap:        one(own(gauge("bytes", "memory_zswap_bytes", "Memory taken up by what was swapped out and is kept compressed."))),
+			memoryZswapped:     one(own(gauge("bytes", "memory_zswapped_bytes", "Memory that was swapped out and is kept compressed, as it was before."))),
+			pagesScanned:       one(counter("memory_pgscan", "Pages looked at to be taken away.")),
+			pagesReclaimed:     one(counter("memory_pgsteal", "Pages taken away.")),
+			refaultsFile:       one(counter("memory_workingset_refault_file", "Pages of page cache read again soon after they were taken away.")),
+			refaultsAnon:       one(counter("memory_workingset_refault_anon", "Pages of anonymous memory read again soon after they were taken away.")),
 			faultsLocal:        one(pageFaults, "failure_type", "pgfault", "scope", "container"),
 			faultsLocalMajor:   one(pageFaults, "failure_type", "pgmajfault", "scope", "container"),
 			faultsAll:          one(pageFaults, "failure_type", "pgfault", "scope", "hierarchy"),
@@ -149,26 +182,32 @@ func newCgroupMetrics(mode cgroup.Mode) *cgroupMetrics {
 			specMemory:      one(gauge("bytes", "spec_memory_limit_bytes", "Limit of memory; 0 if there is none.")),
 			specSwap:        one(gauge("bytes", "spec_memory_swap_limit_bytes", "Limit of memory and swap, in version 2 of swap alone; 0 if there is none.")),
 			specReservation: one(gauge("bytes", "spec_memory_reservation_limit_bytes", "Memory kept when it is short on the node; 0 if there is no limit.")),
+			processCount:    one(gauge("", "processes", "Processes that are running.")),
 			threads:         one(gauge("", "threads", "Threads that are running.")),
+			threadsPeak:     one(own(gauge("", "pids_peak", "Most threads that have been running."))),
 			threadsMax:      one(gauge("", "threads_max", "Threads that may run; 0 if there is no limit.")),
+			throttledLocal:  one(own(seconds(throttled, "cpu_throttled_local", "Time for which the CPU quota of the container or of a group above it withheld CPUs from tasks that wanted to run."))),
 			memoryPeak:      one(gauge("bytes", "memory_max_usage_bytes", "Highest memory usage.")),
 			memoryFailures:  one(&sample.Metric{Name: "container_memory_failcnt", Help: "Times that memory usage was held at its limit.", Type: sample.Counter}),
 			memoryHigh:      one(counter("memory_events_high", "Times that the container was throttled above memory.high.")),
 			memoryMax:       one(counter("memory_events_max", "Times that memory usage was about to pass its limit.")),
+			creationTime:    one(gauge("seconds", "creation_time_seconds", "When the container was created, in seconds since 1970.")),
 			startTime:       one(gauge("seconds", "start_time_seconds", "When the container was started, in seconds since 1970.")),
+			healthState:     one(gauge("", "health_state", "1 if the container's health check passes, 0 if it does not or has not yet, -1 if it has none.")),
 		},
 		lasting: []sample.Series{
 			lastSeen:  one(gauge("", "last_seen", "When the container was last read, in seconds since 1970; stands still for 5 minutes after its end.")),
 			oomEvents: one(counter("oom_events", "Processes killed for want of memory.")),
 		},
-		reads:         counter("fs_reads", "Reads from the device."),
-		writes:        counter("fs_writes", "Writes to the device."),
-		readBytes:     counter("fs_reads_bytes", "Bytes read from the device."),
-		writeBytes:    counter("fs_writes_bytes", "Bytes written to the device."),
-		blkio:         counter("blkio_device_usage", "Bytes read from and written to the device."),
-		workingSet:    workingSet,
-		machineCPUs:   &sample.Metric{Name: "machine_cpu_cores", Help: "CPUs that are online.", Type: sample.Gauge},
-		machineMemory: &sample.Metric{Name: "machine_memory_bytes", Help: "Memory of the machine.", Type: sample.Gauge, Unit: "bytes"},
+		reads:      counter("fs_reads", "Reads from the device."),
+		writes:     counter("fs_writes", "Writes to the device."),
+		readBytes:  counter("fs_reads_bytes", "Bytes read from the device."),
+		writeBytes: counter("fs_writes_bytes", "Bytes written to the device."),
+		blkio:      counter("blkio_device_usage", "Bytes read from and written to the device, by kind of operation: all of them by Read, Write and Discard, again by Sync and Async, and again by Total."),
+		usage:      seconds(1e6, "fs_io_cost_usage", "Time of the device used, as io.cost accounts it."),
+		wait:       seconds(1e6, "fs_io_cost_wait", "Time that requests waited for their share of the device."),
+		inDebt:     seconds(1e6, "fs_io_cost_indebt", "Time in which more of the device had been used than was due."),
+		inDelay:    seconds(1e6, "fs_io_cost_indelay", "Time for which tasks were held up because more of the device had been used than was due."),
 	}
 }
 
@@ -226,5 +265,13 @@ func (m *cgroupMetrics) device(d cgroup.Device, name string) []sample.Series {
 		ioWriteBytes: {Metric: m.writeBytes, Labels: device},
 		blkioRead:    {Metric: m.blkio, Labels: blkio("Read")},
 		blkioWrite:   {Metric: m.blkio, Labels: blkio("Write")},
+		blkioDiscard: {Metric: m.blkio, Labels: blkio("Discard")},
+		blkioSync:    {Metric: m.blkio, Labels: blkio("Sync")},
+		blkioAsync:   {Metric: m.blkio, Labels: blkio("Async")},
+		blkioTotal:   {Metric: m.blkio, Labels: blkio("Total")},
+		costUsage:    {Metric: m.usage, Labels: device},
+		costWait:     {Metric: m.wait, Labels: device},
+		costInDebt:   {Metric: m.inDebt, Labels: device},
+		costInDelay:  {Metric: m.inDelay, Labels: device},
 	}
 }

@@ -30,7 +30,9 @@ const (
 // hand.
 type harbour struct {
 	t       testing.TB
-	root    string
+	root    string // of control groups
+	roots   node.Roots
+	jobs    Jobs
 	source  *cgroupSource
 	version uint64
 	list    []discover.Container
@@ -53,8 +55,24 @@ func newHarbour(t testing.TB, fixture string, containers ...discover.Container) 
 	if err := txtar.Write(archive, h.root); err != nil {
 		t.Fatal(err)
 	}
-	h.open(cgroup.Options{Root: h.root, Sysfs: h.sysfs(), MaxOpen: 1})
+	h.roots = node.Roots{Proc: "node/testdata/kernel-6.18/proc", Sys: h.sysfs(), Root: t.TempDir()}
+	plant(t, h.roots.Root, map[string]string{"etc/machine-id": "9f0e4c2ab7d84e5f8a1b3c6d7e8f9a0b\n"})
+	h.open(cgroup.Options{Root: h.root, Sysfs: h.roots.Sys, MaxOpen: 1})
 	return h
+}
+
+// plant writes files below a folder.
+func plant(t testing.TB, dir string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (h *harbour) open(opts cgroup.Options) {
@@ -64,8 +82,9 @@ func (h *harbour) open(opts cgroup.Options) {
 		h.t.Fatal(err)
 	}
 	h.source, err = newCgroupSource(fs, CgroupOptions{
-		Roots:      node.Roots{Proc: "node/testdata/kernel-6.18/proc"},
+		Roots:      h.roots,
 		Lanes:      DefaultLanes(),
+		Jobs:       h.jobs,
 		Containers: func() (uint64, []discover.Container) { return h.version, h.list },
 		OOMs:       func() []string { ids := h.ooms; h.ooms = nil; return ids },
 	})
@@ -75,18 +94,23 @@ func (h *harbour) open(opts cgroup.Options) {
 	h.t.Cleanup(func() { h.source.Close() })
 }
 
-// sysfs names the devices of the fixtures.
+// sysfs names the devices of the fixtures, and has the two CPUs of theirs in one
+// socket.
 func (h *harbour) sysfs() string {
 	sysfs := h.t.TempDir()
-	for device, name := range map[string]string{"1:0": "ram0", "254:0": "vda"} {
-		dir := filepath.Join(sysfs, "dev/block", device)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			h.t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "uevent"), []byte("DEVNAME="+name+"\n"), 0o644); err != nil {
-			h.t.Fatal(err)
-		}
+	files := map[string]string{
+		"dev/block/1:0/uevent":      "DEVNAME=ram0\n",
+		"dev/block/254:0/uevent":    "DEVNAME=vda\n",
+		"class/dmi/id/product_uuid": "4c4c4544-0042-3510-8052-b4c04f4e4e32\n",
 	}
+	for cpu := range 2 {
+		topology := fmt.Sprintf("devices/system/cpu/cpu%d/topology/", cpu)
+		files[topology+"core_id"] = fmt.Sprintln(cpu)
+		files[topology+"thread_siblings_list"] = fmt.Sprintln(cpu)
+		files[topology+"physical_package_id"] = "0\n"
+		files[topology+"core_siblings_list"] = "0-1\n"
+	}
+	plant(h.t, sysfs, files)
 	return sysfs
 }
 
@@ -147,13 +171,7 @@ func (h *harbour) skip(n int) {
 // write changes a file of a container's group, by its path from the root.
 func (h *harbour) write(name, content string) {
 	h.t.Helper()
-	path := filepath.Join(h.root, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		h.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		h.t.Fatal(err)
-	}
+	plant(h.t, h.root, map[string]string{name: content})
 }
 
 // remove takes a container's group away, and returns how to bring it back.
@@ -196,7 +214,8 @@ func (h *harbour) endedNames() []string {
 func web() discover.Container {
 	return discover.Container{
 		Cgroup: "/docker/" + busyID, Runtime: "docker", ID: busyID,
-		Known: true, Name: "web", Image: "shop/web:2.1", Started: time.Unix(1_799_999_000, 5e8),
+		Known: true, Name: "web", Image: "shop/web:2.1", Health: discover.Healthy,
+		Created: time.Unix(1_799_990_000, 0), Started: time.Unix(1_799_999_000, 5e8),
 		Labels: map[string]string{
 			"com.docker.compose.project": "shop",
 			"com.docker.compose.service": "web",
@@ -354,7 +373,7 @@ func TestLanesAreSpreadOverTheirTicks(t *testing.T) {
 	}
 	for tick := range 30 {
 		got := h.sail()
-		usage, rss, threads := len(of(got, "container_memory_usage_bytes", "/docker/")), len(of(got, "container_memory_rss")), len(of(got, "container_threads"))
+		usage, rss, threads := len(of(got, "container_memory_usage_bytes", "/docker/")), len(of(got, "container_memory_rss", "/docker/")), len(of(got, "container_threads"))
 		if usage != 30 || rss != 6 || threads != 2 {
 			t.Errorf("tick %d: %d in the first lane, %d in the second, %d in the third; want 30, 6, 2", tick+1, usage, rss, threads)
 		}
@@ -390,7 +409,7 @@ func TestMemoryIsReadAtOnceWhenUsageJumps(t *testing.T) {
 
 func TestThrottlingIsOnlyToldWhileThereIsAQuota(t *testing.T) {
 	h := newHarbour(t, "v1", web())
-	want(t, h.sail(), "4.482584984", "container_cpu_cfs_throttled_seconds_total")
+	want(t, h.sail(), "7.669409147", "container_cpu_cfs_throttled_seconds_total")
 	h.write("cpu,cpuacct/docker/"+busyID+"/cpu.cfs_quota_us", "-1\n")
 	h.skip(15)
 	want(t, h.sail(), "", "container_cpu_cfs_throttled_seconds_total")
@@ -405,7 +424,7 @@ func TestDockerContainerWaitsForItsName(t *testing.T) {
 		h := newHarbour(t, "v1", anonymous)
 		want(t, h.sail(), "", usage, busyID)
 		h.there(web())
-		want(t, h.sail(), "4.563464107", usage, busyID, named)
+		want(t, h.sail(), "4.075270514", usage, busyID, named)
 		if len(h.batch.Ended) != 0 {
 			t.Errorf("ended: %v", h.endedNames())
 		}
@@ -414,7 +433,7 @@ func TestDockerContainerWaitsForItsName(t *testing.T) {
 		h := newHarbour(t, "v1", anonymous)
 		h.skip(2)
 		got := h.sail()
-		want(t, got, "4.563464107", usage, busyID)
+		want(t, got, "4.075270514", usage, busyID)
 		want(t, got, "", usage, named)
 		want(t, got, "4136960", "container_memory_rss", busyID) // all of it, at its first tick
 	})
@@ -423,8 +442,8 @@ func TestDockerContainerWaitsForItsName(t *testing.T) {
 		h.skip(4)
 		h.there(web())
 		got := h.sail()
-		want(t, got, "4.563464107", usage, busyID, named)
-		want(t, got, "4.563464107", usage, busyID) // the only one
+		want(t, got, "4.075270514", usage, busyID, named)
+		want(t, got, "4.075270514", usage, busyID) // the only one
 		if !slices.Contains(h.endedNames(), usage) || !slices.Contains(h.endedNames(), "container_last_seen") {
 			t.Errorf("ended: %v", h.endedNames())
 		}
@@ -432,7 +451,7 @@ func TestDockerContainerWaitsForItsName(t *testing.T) {
 	t.Run("not if it is no Docker container", func(t *testing.T) {
 		other := anonymous
 		other.Runtime = "containerd"
-		want(t, newHarbour(t, "v1", other).sail(), "4.563464107", usage, busyID)
+		want(t, newHarbour(t, "v1", other).sail(), "4.075270514", usage, busyID)
 	})
 }
 
@@ -596,7 +615,7 @@ func TestContainerListedAgainAtOnceDoesNotRunIntoItsOwnEnd(t *testing.T) {
 		h.sail()
 	}
 	h.skip(2)
-	want(t, h.sail(), "0.161554", "container_cpu_usage_seconds_total", "web")
+	want(t, h.sail(), "0.12337", "container_cpu_usage_seconds_total", "web")
 }
 
 func TestOnlySoManyRemain(t *testing.T) {
@@ -618,13 +637,13 @@ func TestOnlySoManyRemain(t *testing.T) {
 func TestDevicesComeAndGo(t *testing.T) {
 	h := newHarbour(t, "v2", scoped(web()))
 	stat := scoped(web()).Cgroup + "/io.stat"
-	want(t, h.sail(), "1015808", "container_fs_writes_bytes_total", `device="/dev/ram0"`)
-	h.write(stat, "254:0 rbytes=7 wbytes=0 rios=1 wios=0\n")
+	want(t, h.sail(), "1015808", "container_fs_writes_bytes_total", `device="/dev/vda"`, web().ID)
+	h.write(stat, "1:0 rbytes=7 wbytes=0 rios=1 wios=0\n")
 	for range 15 {
 		h.sail()
 		if slices.Contains(h.endedNames(), "container_fs_writes_bytes_total") {
-			want(t, values(&h.batch), "7", "container_fs_reads_bytes_total", `device="/dev/vda"`)
-			want(t, values(&h.batch), "7", "container_blkio_device_usage_total", `operation="Read"`, `major="254"`)
+			want(t, values(&h.batch), "7", "container_fs_reads_bytes_total", `device="/dev/ram0"`)
+			want(t, values(&h.batch), "7", "container_blkio_device_usage_total", `operation="Read"`, `major="1"`)
 			return
 		}
 	}
@@ -639,7 +658,7 @@ func TestOneContainerThatCannotBeReadCostsNoOther(t *testing.T) {
 		t.Errorf("error %v, want one that names file and container", err)
 	}
 	got := values(&h.batch)
-	want(t, got, "4.563464107", "container_cpu_usage_seconds_total", "web")
+	want(t, got, "4.075270514", "container_cpu_usage_seconds_total", "web")
 	want(t, got, "", "container_memory_rss", "web")
 	want(t, got, "0", "container_memory_rss", "cron")
 }
@@ -721,6 +740,269 @@ func FuzzCleanLabel(f *testing.F) {
 			t.Errorf("%q becomes %q and then %q", value, got, again)
 		}
 	})
+}
+
+// podOf are the rows of a pod as discovery finds them at first, by their paths
+// alone, and what they are called. The container is the busy one.
+func podOf() (pod, sandbox, app discover.Container) {
+	const dir, uid = "/kubepods/burstable/pod0f6a3b2c-1111-4222-8333-444455556666", "0f6a3b2c-1111-4222-8333-444455556666"
+	pod = discover.Container{Cgroup: dir, Kind: discover.Pod, PodUID: uid}
+	sandbox = discover.Container{Cgroup: dir + "/" + idleID, ID: idleID, PodUID: uid}
+	app = discover.Container{Cgroup: dir + "/" + busyID, ID: busyID, PodUID: uid}
+	return pod, sandbox, app
+}
+
+func named(pod, sandbox, app discover.Container) []discover.Container {
+	rows := []*discover.Container{&pod, &sandbox, &app}
+	for _, c := range rows {
+		c.Known, c.Namespace, c.PodName = true, "shop", "web-0"
+	}
+	sandbox.Kind, sandbox.Image = discover.Sandbox, "registry.k8s.io/pause:3.9"
+	app.Name, app.ContainerName, app.Image, app.Runtime = "web", "web", "shop/web:2.1", "containerd"
+	return []discover.Container{pod, sandbox, app}
+}
+
+// newPod is a harbour whose groups are those of a pod.
+func newPod(t *testing.T, list ...discover.Container) *harbour {
+	h := newHarbour(t, "v1", list...)
+	pod, sandbox, app := podOf()
+	for _, controller := range []string{"cpu,cpuacct", "memory", "pids", "blkio"} {
+		dir := filepath.Join(h.root, controller)
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(pod.Cgroup)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "docker"), filepath.Join(dir, pod.Cgroup)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.write("cpu,cpuacct"+pod.Cgroup+"/cpuacct.usage", "5000000000\n")
+	h.write("memory"+pod.Cgroup+"/memory.oom_control", "oom_kill 0\n")
+	h.write("pids"+pod.Cgroup+"/cgroup.procs", "")
+	h.write("pids"+sandbox.Cgroup+"/cgroup.procs", "100\n")
+	h.write("pids"+app.Cgroup+"/cgroup.procs", "101\n102\n")
+	return h
+}
+
+func TestRowsOfAPodAreLabelledAsKubeletLabelsThem(t *testing.T) {
+	rows := named(podOf())
+	h := newPod(t, rows...)
+	got := h.sail()
+	const pod = `,job="cadvisor",namespace="shop",pod="web-0"`
+	series := map[string]string{
+		`container_cpu_usage_seconds_total{cpu="total",id="` + rows[0].Cgroup + `"` + pod + `}`:                                                                                             "5",
+		`container_cpu_usage_seconds_total{cpu="total",id="` + rows[1].Cgroup + `",image="registry.k8s.io/pause:3.9",job="cadvisor",name="` + idleID + `",namespace="shop",pod="web-0"}`:    "0",
+		`container_cpu_usage_seconds_total{container="web",cpu="total",id="` + rows[2].Cgroup + `",image="shop/web:2.1",job="cadvisor",name="` + busyID + `",namespace="shop",pod="web-0"}`: "4.075270514",
+		`container_cpu_usage_seconds_total{cpu="total",id="/",job="cadvisor"}`:                                                                                                              "8.934960833",
+		`container_processes{id="` + rows[0].Cgroup + `"` + pod + `}`:                                                                                                                       "3",
+	}
+	for name, value := range series {
+		if got[name] != value {
+			t.Errorf("%s is %q, want %q", name, got[name], value)
+		}
+	}
+	if n := len(of(got, "container_cpu_usage_seconds_total")); n != 4 {
+		t.Errorf("%d rows, want 4", n)
+	}
+	want(t, got, "2", "plimsoll_agent_containers") // a pod is none
+}
+
+func TestKillsInAPodAreThoseOfItsContainers(t *testing.T) {
+	rows := named(podOf())
+	h := newPod(t, rows...)
+	got := h.sail()
+	if kills := of(got, "container_oom_events_total"); !slices.Equal(kills, []string{"0", "1"}) {
+		t.Errorf("kills %v, want those of the sandbox and the container", kills)
+	}
+	h.there()
+	for range 20 { // nor among what remains
+		want(t, h.sail(), "", "container_oom_events_total", `id="`+rows[0].Cgroup+`"`)
+	}
+}
+
+func TestRowsOfAPodAreNamedLateWithoutAGap(t *testing.T) {
+	const usage = "container_cpu_usage_seconds_total"
+	pod, sandbox, app := podOf()
+	h := newPod(t, pod, sandbox, app)
+	for _, series := range []map[string]string{h.sail(), h.sail()} {
+		want(t, series, "4.075270514", usage, app.Cgroup)
+		for _, label := range []string{"container=", "pod=", "namespace=", "image=", "name="} {
+			want(t, series, "", usage, label)
+		}
+	}
+	h.there(named(pod, sandbox, app)...)
+	got := h.sail()
+	if n := len(of(got, usage, `pod="web-0"`)); n != 3 || len(of(got, usage)) != 4 {
+		t.Errorf("%d of 3 rows have their names: %v", n, got)
+	}
+	if !slices.Contains(h.endedNames(), usage) {
+		t.Errorf("ended: %v", h.endedNames())
+	}
+	h.skip(2)
+}
+
+func TestNameOfAContainerInAPod(t *testing.T) {
+	tests := map[string]struct {
+		of   discover.Container
+		want string
+	}{
+		"is its id on containerd":               {discover.Container{Known: true, PodUID: "u", ID: "1234", Name: "app"}, "1234"},
+		"is the engine's if that names it":      {discover.Container{Known: true, PodUID: "u", ID: "1234", Name: "k8s_app_web-0_shop_u_0"}, "k8s_app_web-0_shop_u_0"},
+		"is unknown until the runtime is heard": {discover.Container{PodUID: "u", ID: "1234"}, ""},
+		"is the engine's outside of pods":       {discover.Container{Known: true, ID: "1234", Name: "app"}, "app"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := nameOf(&tt.of); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHealthIsWhatTheEngineSays(t *testing.T) {
+	podman, unheard, inPod, sandbox := web(), web(), web(), web()
+	podman.Runtime = "podman"
+	unheard.Known = false
+	inPod.Runtime, inPod.PodUID = "containerd", "u"
+	sandbox.Kind = discover.Sandbox
+	tests := map[string]struct {
+		of     discover.Container
+		health discover.Health
+		want   string
+	}{
+		"healthy":                      {web(), discover.Healthy, "1"},
+		"not yet":                      {web(), discover.Starting, "0"},
+		"unhealthy":                    {web(), discover.Unhealthy, "0"},
+		"unchecked":                    {web(), discover.NoHealth, "-1"},
+		"nothing where nobody checks":  {inPod, discover.NoHealth, ""},
+		"nothing of a sandbox":         {sandbox, discover.NoHealth, ""},
+		"nothing where nobody is told": {podman, discover.NoHealth, ""},
+		"nothing before it is heard":   {unheard, discover.NoHealth, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.of.Health = tt.health
+			h := newHarbour(t, "v1", tt.of)
+			h.skip(2) // its patience
+			var got map[string]string
+			for range 15 {
+				if got = h.sail(); len(of(got, "container_threads")) > 0 {
+					break
+				}
+			}
+			want(t, got, tt.want, "container_health_state")
+		})
+	}
+}
+
+func TestReadingsThatFailAreTold(t *testing.T) {
+	h := newHarbour(t, "v1", web())
+	got := h.sail()
+	want(t, got, "0", "container_scrape_error")
+	want(t, got, "0", "machine_scrape_error")
+	h.write("memory/docker/"+busyID+"/memory.stat", "total_rss much\n")
+	var told []string
+	for range 30 {
+		_ = h.collect()
+		told = append(told, of(values(&h.batch), "container_scrape_error")...)
+	}
+	if !slices.Equal(told, []string{"1", "1"}) {
+		t.Errorf("told %v", told)
+	}
+}
+
+// proc is a copy of the fixture's /proc that a test may change.
+func (h *harbour) proc() string {
+	h.t.Helper()
+	proc := h.t.TempDir()
+	for _, name := range []string{"stat", "meminfo", "diskstats"} {
+		data, err := os.ReadFile(filepath.Join(h.roots.Proc, name))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		plant(h.t, proc, map[string]string{name: string(data)})
+	}
+	h.source.Close()
+	h.roots.Proc = proc
+	h.open(cgroup.Options{Root: h.root, MaxOpen: 1})
+	return proc
+}
+
+func TestMachineIsAsLargeAsItIsNow(t *testing.T) {
+	h := newHarbour(t, "v2")
+	proc := h.proc()
+	got := h.sail()
+	for metric, value := range map[string]string{
+		"machine_cpu_cores": "2", "machine_cpu_physical_cores": "2", "machine_cpu_sockets": "1",
+		"machine_memory_bytes": "25276502016", "machine_swap_bytes": "0",
+	} {
+		want(t, got, value, metric, `machine_id="9f0e4c2ab7d84e5f8a1b3c6d7e8f9a0b"`, `system_uuid="4c4c4544-`)
+		want(t, got, "", metric, "boot_id") // which this copy does not have
+	}
+	if err := os.RemoveAll(filepath.Join(h.roots.Sys, "devices/system/cpu/cpu1")); err != nil {
+		t.Fatal(err)
+	}
+	h.skip(14)
+	plant(t, proc, map[string]string{"stat": "cpu0 1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\n"})
+	got = h.sail()
+	want(t, got, "1", "machine_cpu_cores")
+	want(t, got, "1", "machine_cpu_physical_cores")
+	want(t, got, "1700000000", "container_start_time_seconds", `id="/"`)
+	h.skip(14)
+	plant(t, proc, map[string]string{"stat": "", "meminfo": "MemTotal: 1 kB\n"})
+	if err := h.collect(); err == nil {
+		t.Error("an empty /proc/stat is no error")
+	}
+	got = values(&h.batch)
+	for _, unknown := range []string{"machine_cpu_cores", "machine_swap_bytes", "container_start_time_seconds", "container_memory_rss", "container_memory_cache"} {
+		want(t, got, "", unknown)
+	}
+	want(t, got, "1024", "machine_memory_bytes")
+	want(t, got, "1", "machine_scrape_error")
+}
+
+func TestDisksOfTheRootAreThoseOfTheMachine(t *testing.T) {
+	h := newHarbour(t, "v2")
+	proc := h.proc()
+	const busy, root = "container_fs_io_time_seconds_total", `id="/"`
+	plant(t, proc, map[string]string{"diskstats": "" +
+		" 254 0 vda 10 11 12 13 14 15 16 17 18 60880 20\n" +
+		" 7 0 loop0 1 1 1 1 1 1 1 1 1 1 1\n"})
+	got := h.sail()
+	for metric, value := range map[string]string{
+		busy:                             "60.88",
+		"container_fs_reads_total":       "10",
+		"container_fs_writes_total":      "14",
+		"container_fs_reads_bytes_total": "6144", "container_fs_writes_bytes_total": "8192",
+		"container_fs_sector_reads_total": "12", "container_fs_sector_writes_total": "16",
+		"container_fs_reads_merged_total": "11", "container_fs_writes_merged_total": "15",
+		"container_fs_read_seconds_total": "0.013", "container_fs_write_seconds_total": "0.017",
+		"container_fs_io_time_weighted_seconds_total": "0.02", "container_fs_io_current": "18",
+	} {
+		want(t, got, value, metric, root, `device="/dev/vda"`)
+	}
+	h.skip(14)
+	plant(t, proc, map[string]string{"diskstats": " 8 0 sda 1 1 1 1 1 1 1 1 1 1 1\n"})
+	got = h.sail()
+	want(t, got, "", busy, "vda")
+	want(t, got, "0.001", busy, "sda")
+	if !slices.Contains(h.endedNames(), busy) {
+		t.Errorf("ended: %v", h.endedNames())
+	}
+	h.skip(14)
+	plant(t, proc, map[string]string{"diskstats": "what is this\n"})
+	if err := h.collect(); err == nil {
+		t.Error("no error")
+	}
+	want(t, values(&h.batch), "", busy)
+}
+
+func TestWhatIOCostIsToldWhereTheKernelAccountsIt(t *testing.T) {
+	h := newHarbour(t, "v2", scoped(web()))
+	got := h.sail()
+	want(t, got, "0.005803", "container_fs_io_cost_usage_seconds_total", `device="/dev/vda"`)
+	want(t, got, "0", "container_fs_io_cost_indelay_seconds_total", `device="/dev/vda"`)
+	want(t, newHarbour(t, "hybrid", web()).sail(), "", "container_fs_io_cost_usage_seconds_total")
 }
 
 func TestSteadyCgroupSourceAllocatesNothing(t *testing.T) {

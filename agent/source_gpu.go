@@ -27,6 +27,7 @@ type GPUOptions struct {
 	// OldHostname calls that label Hostname, as dcgm-exporter did before its
 	// version 4.
 	OldHostname bool
+	Jobs        Jobs
 	Lanes       Lanes // first: all readings; third: which processes are whose, anew
 }
 
@@ -96,7 +97,9 @@ const (
 func newGPUSource(opts GPUOptions, now func() time.Time) *gpuSource {
 	opts.Proc = cmp.Or(opts.Proc, "/proc")
 	s := &gpuSource{opts: opts, now: now, metrics: newGPUMetrics(), owners: newGPUOwners(opts)}
+	lane := max(opts.Lanes.First, 1)
 	s.health = &sample.Group{
+		Every:  lane,
 		Labels: []sample.Label{{Name: "job", Value: "plimsoll-agent"}},
 		Series: []sample.Series{
 			gpuHelperUp:     {Metric: &sample.Metric{Name: "plimsoll_gpu_helper_up", Help: "1 if the process that asks the GPU driver answers, 0 if not; the GPU's series are absent then.", Type: sample.Gauge}},
@@ -106,14 +109,15 @@ func newGPUSource(opts GPUOptions, now func() time.Time) *gpuSource {
 		},
 	}
 	s.devices = gpuRoster[gpuIdentity](func(id gpuIdentity) *sample.Group {
-		return &sample.Group{Labels: s.labels(gpuPart{gpuIdentity: id}), Series: s.metrics.device}
+		return &sample.Group{Labels: s.labels(gpuPart{gpuIdentity: id}), Series: s.metrics.device, Every: lane}
 	})
 	s.instances = gpuRoster[gpuPart](func(p gpuPart) *sample.Group {
-		return &sample.Group{Labels: s.labels(p), Series: s.metrics.instance}
+		return &sample.Group{Labels: s.labels(p), Series: s.metrics.instance, Every: lane}
 	})
 	s.xids = roster[gpuXID, gpuXIDSeries]{
 		came: func(x gpuXID) gpuXIDSeries {
 			return gpuXIDSeries{group: &sample.Group{
+				Every:  lane,
 				Labels: s.labels(gpuPart{gpuIdentity: x.gpuIdentity}),
 				Series: []sample.Series{{Metric: s.metrics.xids, Labels: []sample.Label{{Name: "xid", Value: strconv.FormatUint(x.code, 10)}}}},
 			}}
@@ -225,7 +229,7 @@ func (s *gpuSource) labels(p gpuPart) []sample.Label {
 	if !s.opts.OldHostname {
 		add("hostname", s.opts.Hostname)
 	}
-	add("job", "dcgm-exporter")
+	add("job", cmp.Or(s.opts.Jobs.GPU, "dcgm-exporter"))
 	add("modelName", p.name)
 	add("pci_bus_id", p.busID)
 	return labels

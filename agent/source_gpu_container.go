@@ -127,7 +127,7 @@ func (s *gpuSource) addUser(user gpuUser, series *gpuUserSeries, share *gpuShare
 		if series.group == nil || !slices.Equal(container, series.container) {
 			series.end(b)
 			series.container = container
-			series.group = &sample.Group{Labels: userLabels(user, container), Series: s.owners.series}
+			series.group = &sample.Group{Labels: userLabels(user, container), Series: s.owners.series, Every: max(s.opts.Lanes.First, 1)}
 		}
 	}
 	v := b.Add(series.group)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,8 @@ import (
 // HostOptions say what is read of the node besides what NodeSource reads.
 type HostOptions struct {
 	Roots node.Roots
-	Lanes Lanes // third: everything; file systems, disks and the distribution four times slower
+	Lanes Lanes // third: everything; fourth, or four times as seldom if that is 0: file systems, disks, the distribution
+	Jobs  Jobs
 
 	// File systems left out, as node_exporter leaves them out if nil.
 	ExcludeMountPoints, ExcludeFSTypes *regexp.Regexp
@@ -38,16 +40,15 @@ func HostSource(opts HostOptions) Source {
 	return newHostSource(opts, node.Statfs, node.ReadTimex)
 }
 
-// fourth is how many third lanes make the fourth.
-const fourth = 4
-
 // leave is how long Close waits for errands.
 const leave = time.Second
 
 type hostSource struct {
 	parts  []hostReading
 	avail  *available
-	rare   uint64 // the lane of avail
+	done   *collectors
+	rare   uint64 // the lane of avail and done
+	jobs   Jobs
 	closed chan struct{}
 }
 
@@ -66,13 +67,16 @@ type hostPart interface {
 	// is something to add, now or at a later tick. It tells whether it looked,
 	// and the error is of that look.
 	tick(b *sample.Batch, due bool) (looked bool, err error)
+	// took is how long the last look took.
+	took() time.Duration
 	// wait waits until nothing is under way, or over is closed.
 	wait(over <-chan struct{})
 }
 
 func newHostSource(opts HostOptions, statfs func(string) (node.Space, error), timex func() (node.Timex, error)) *hostSource {
 	r, third := opts.Roots, max(opts.Lanes.Third, 1)
-	s := &hostSource{rare: third, closed: make(chan struct{})}
+	fourth := cmp.Or(opts.Lanes.Fourth, 4*third)
+	s := &hostSource{rare: third, jobs: opts.Jobs, closed: make(chan struct{})}
 	files := newHostFilesystems(opts, statfs, s.closed)
 	s.parts = []hostReading{
 		{name: "proc/net/snmp", lane: third, part: now(protocols(r, node.SNMP), newHostKeyed(snmpSeries()))},
@@ -91,9 +95,9 @@ func newHostSource(opts HostOptions, statfs func(string) (node.Space, error), ti
 		{name: "adjtimex", lane: third, part: now(timexValues(timex), newHostTimex())},
 		{name: "sys/devices/system/cpu/cpufreq", lane: third, part: later(r.Frequencies, newHostFrequencies())},
 		{name: "sys/class/hwmon", lane: third, part: later(r.Chips, newHostChips())},
-		{name: "sys/block", lane: fourth * third, part: later(r.BlockDevices, newHostDisks())},
-		{name: "etc/os-release", lane: fourth * third, part: later(r.OSRelease, newHostOS())},
-		{name: "proc/1/mountinfo", lane: fourth * third, part: later(files.read, files)},
+		{name: "sys/block", lane: fourth, part: later(r.BlockDevices, newHostDisks())},
+		{name: "etc/os-release", lane: fourth, part: later(r.OSRelease, newHostOS())},
+		{name: "proc/1/mountinfo", lane: fourth, part: later(files.read, files)},
 		{lane: third, part: now(files.health, newHostFilesystemHealth())},
 	}
 	if opts.Processes {
@@ -112,6 +116,7 @@ func newHostSource(opts HostOptions, statfs func(string) (node.Space, error), ti
 		}
 	}
 	s.avail = newAvailable(names, third)
+	s.done = newCollectors(names, third, opts.Jobs)
 	return s
 }
 
@@ -125,11 +130,7 @@ func (s *hostSource) Collect(_ context.Context, b *sample.Batch) error {
 		p := &s.parts[i]
 		before := len(b.Columns)
 		looked, err := p.part.tick(b, due(p.lane, b.Tick, 0))
-		for _, c := range b.Columns[before:] {
-			if c.Group.Every == 0 { // new in this batch: nobody else has it yet
-				c.Group.Every = p.lane
-			}
-		}
+		enter(b.Columns[before:], p.lane, s.jobs)
 		if err != nil && !missing(err) {
 			if p.name != "" {
 				err = fmt.Errorf("%s: %w", p.name, err)
@@ -141,11 +142,13 @@ func (s *hostSource) Collect(_ context.Context, b *sample.Batch) error {
 		}
 		if looked {
 			p.looked, s.avail.ok[at] = true, err == nil
+			s.done.note(at, err, p.part.took())
 		}
 		at++
 	}
 	if due(s.rare, b.Tick, 0) {
 		s.tellAvailable(b)
+		s.done.add(b)
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/agent/node"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
@@ -21,25 +22,30 @@ var errOut = errors.New("it will be read again when that ends")
 
 // now is for what the kernel answers out of its memory: it is read in the tick.
 func now[T any](read func() (T, error), series hostSeries[T]) hostPart {
-	return &atOnce[T]{read, series}
+	return &atOnce[T]{read: read, series: series}
 }
 
 type atOnce[T any] struct {
 	read   func() (T, error)
 	series hostSeries[T]
+	last   time.Duration
 }
 
 func (p *atOnce[T]) tick(b *sample.Batch, due bool) (bool, error) {
 	if !due {
 		return false, nil
 	}
+	began := time.Now()
 	reading, err := p.read()
+	p.last = time.Since(began)
 	if err != nil {
 		p.series.unread(b)
 		return true, err
 	}
 	return true, p.series.add(b, reading)
 }
+
+func (p *atOnce[T]) took() time.Duration { return p.last }
 
 func (p *atOnce[T]) wait(<-chan struct{}) {}
 
@@ -71,6 +77,8 @@ func (p *away[T]) tick(b *sample.Batch, due bool) (bool, error) {
 	}
 	return looked, err
 }
+
+func (p *away[T]) took() time.Duration { return p.errand.took }
 
 func (p *away[T]) wait(over <-chan struct{}) { p.errand.wait(over) }
 

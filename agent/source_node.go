@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/agent/node"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
@@ -13,6 +15,7 @@ import (
 type NodeOptions struct {
 	Roots node.Roots
 	Lanes Lanes // first: CPU, load, memory; second: pressure, network; third: the rest
+	Jobs  Jobs
 }
 
 // NodeSource reads the node: CPUs, memory, pressure, network, disks. Its
@@ -26,7 +29,11 @@ type nodeSource struct {
 	read  *node.Reader
 	files []nodeFile
 	avail *available
-	rare  uint64 // the lane of avail
+	done  *collectors
+	up    *sample.Group
+	every uint64 // the lane of up
+	rare  uint64 // the lane of avail and done
+	jobs  Jobs
 }
 
 // nodeFile is a file of the kernel and the series made of it.
@@ -34,13 +41,6 @@ type nodeFile struct {
 	name   string // in plimsoll_agent_source_available; empty if it is no file
 	lane   uint64
 	series nodeSeries
-}
-
-// mark tells the groups of new columns their lane.
-func (f *nodeFile) mark(added []sample.Column) {
-	for _, c := range added {
-		c.Group.Every = max(f.lane, 1)
-	}
 }
 
 // nodeSeries reads a file and adds what it says to b. When the file cannot be
@@ -57,6 +57,7 @@ func newNodeSource(opts NodeOptions, uname func(*node.Uname) error) *nodeSource 
 	s := &nodeSource{
 		read: r,
 		rare: third,
+		jobs: opts.Jobs,
 		files: []nodeFile{
 			{"", first, newNodeClock()},
 			{"proc/stat", first, newNodeStat(r)},
@@ -80,7 +81,17 @@ func newNodeSource(opts NodeOptions, uname func(*node.Uname) error) *nodeSource 
 		}
 	}
 	s.avail = newAvailable(names, third)
+	s.done = newCollectors(names, third, opts.Jobs)
+	s.every, s.up = first, newUp(first, sample.Label{Name: "job", Value: cmp.Or(opts.Jobs.Node, nodeJob().Value)})
 	return s
+}
+
+// newUp is up as a server that scrapes has it: 1 while the source reads.
+// Whoever waits for it to be absent or 0 finds it absent when the agent is gone.
+func newUp(lane uint64, job ...sample.Label) *sample.Group {
+	return &sample.Group{Labels: job, Every: max(lane, 1), Series: []sample.Series{
+		{Metric: &sample.Metric{Name: "up", Help: "1 while this is read.", Type: sample.Gauge}},
+	}}
 }
 
 func (s *nodeSource) Name() string { return "node" }
@@ -93,11 +104,12 @@ func (s *nodeSource) Collect(_ context.Context, b *sample.Batch) error {
 	for i := range s.files {
 		f := &s.files[i]
 		if due(f.lane, b.Tick, 0) {
-			before := len(b.Columns)
+			before, began := len(b.Columns), time.Now()
 			err := f.series.collect(b)
-			f.mark(b.Columns[before:])
+			enter(b.Columns[before:], f.lane, s.jobs)
 			if f.name != "" {
 				s.avail.ok[at] = err == nil
+				s.done.note(at, err, time.Since(began))
 			}
 			if err != nil && !missing(err) {
 				errs = append(errs, err)
@@ -107,8 +119,12 @@ func (s *nodeSource) Collect(_ context.Context, b *sample.Batch) error {
 			at++
 		}
 	}
+	if due(s.every, b.Tick, 0) {
+		b.Add(s.up)[0] = 1
+	}
 	if due(s.rare, b.Tick, 0) {
 		s.avail.add(b)
+		s.done.add(b)
 	}
 	return errors.Join(errs...)
 }
@@ -128,9 +144,6 @@ func (s *nodeSource) Close() error {
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
 }
-
-// nodeJob is the job that node_exporter's series have by convention.
-func nodeJob() sample.Label { return sample.Label{Name: "job", Value: "node-exporter"} }
 
 // nodeGroup is a group that is there once its file has been read.
 type nodeGroup struct {

@@ -27,9 +27,7 @@ func newNodeDisks(r *node.Reader) *nodeDisks {
 	for i, c := range counts {
 		series[i] = sample.Series{Metric: c.metric}
 	}
-	// What node_exporter leaves out: memory that poses as a disk, and
-	// partitions, which are part of their disk.
-	leftOut := regexp.MustCompile(`^(ram|zram|loop|fd|[hsv]d[a-z]|xvd[a-z]|nvme[0-9]+n[0-9]+p)[0-9]+$`)
+	leftOut := disksLeftOut()
 	return &nodeDisks{
 		read:   r,
 		counts: counts,
@@ -47,6 +45,12 @@ func newNodeDisks(r *node.Reader) *nodeDisks {
 			},
 		},
 	}
+}
+
+// disksLeftOut are those that node_exporter leaves out: memory that poses as a
+// disk, and partitions, which are part of their disk.
+func disksLeftOut() *regexp.Regexp {
+	return regexp.MustCompile(`^(ram|zram|loop|fd|[hsv]d[a-z]|xvd[a-z]|nvme[0-9]+n[0-9]+p)[0-9]+$`)
 }
 
 func diskCounts() [node.NumDiskCounts]diskCount {

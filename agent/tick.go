@@ -11,7 +11,9 @@ import (
 // sample ticks at whole multiples of the interval, so that the agents of a
 // fleet look at the same moments. A tick that comes due while another is still
 // at work is left out: late readings help nobody, and a queue of them would
-// make all that follow late too.
+// make all that follow late too. So is one between the multiples of a slower
+// pace; the agent wakes up for it all the same, to be fast again as soon as
+// nobody wants that pace any more.
 func (a *Agent) sample(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -21,12 +23,19 @@ func (a *Agent) sample(ctx context.Context) error {
 		if !a.waitUntil(ctx, next, timer) {
 			return nil
 		}
-		a.tick(ctx, a.stamp(next))
-		if late := time.Since(expected); late > 0 {
-			a.metrics.missed.Add(uint64((late - 1) / a.opts.Interval))
+		if pace := a.pace(); next.Equal(next.Truncate(pace)) {
+			a.tick(ctx, a.stamp(next))
+			if late := time.Since(expected); late > 0 {
+				a.metrics.missed.Add(uint64((late - 1) / pace))
+			}
 		}
 		next = a.following(next)
 	}
+}
+
+// pace is the time from one tick to the next, as the collector wants it.
+func (a *Agent) pace() time.Duration {
+	return a.opts.Interval * time.Duration(max(a.opts.Settings().Slowdown, 1))
 }
 
 // following is the first tick that is after the last and not over yet.

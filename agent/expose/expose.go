@@ -24,6 +24,7 @@ type Options struct {
 	MaxAge     time.Duration // of values of groups that do not say how often they are read; 45 s if 0
 	Timeout    time.Duration // for a client to take a whole answer; 10 s if 0
 	MaxScrapes int           // at a time, the others are refused; 8 if 0
+	Slowdown   func() uint64 // the agent ticks at every so many intervals; 1 if nil
 	// DropJob leaves out the label job, as every exporter does, because the
 	// server that scrapes sets its own. Servers with honor_labels want it kept.
 	DropJob bool
@@ -62,6 +63,7 @@ type group struct {
 
 	values []float64 // under Exposition.mu
 	seen   time.Time // when they were; under Exposition.mu
+	pace   uint64    // the slowdown by then; under Exposition.mu
 	ended  bool      // under Exposition.mu
 
 	text *labelText // nil before the first scrape; under Exposition.layoutMu
@@ -73,6 +75,9 @@ func New(opts Options) *Exposition {
 	opts.MaxAge = cmp.Or(opts.MaxAge, 45*time.Second)
 	opts.Timeout = cmp.Or(opts.Timeout, 10*time.Second)
 	opts.MaxScrapes = cmp.Or(opts.MaxScrapes, 8)
+	if opts.Slowdown == nil {
+		opts.Slowdown = func() uint64 { return 1 }
+	}
 	return &Exposition{
 		opts:        opts,
 		slots:       make(chan struct{}, opts.MaxScrapes),
@@ -86,7 +91,7 @@ func New(opts Options) *Exposition {
 // empty batches too, and keeps nothing of b but its groups. It allocates only
 // for groups that are new.
 func (e *Exposition) Observe(b *sample.Batch) {
-	now := time.Now()
+	now, pace := time.Now(), e.opts.Slowdown()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range b.Columns {
@@ -96,14 +101,14 @@ func (e *Exposition) Observe(b *sample.Batch) {
 			g = e.add(c.Group)
 		}
 		copy(g.values, c.Values)
-		g.seen = now
+		g.seen, g.pace = now, pace
 	}
 	for _, gone := range b.Ended {
 		if g := e.known[gone]; g != nil {
 			g.ended = true
 		}
 	}
-	e.forget(now)
+	e.forget(now, pace)
 }
 
 func (e *Exposition) add(of *sample.Group) *group {
@@ -123,10 +128,10 @@ func (e *Exposition) add(of *sample.Group) *group {
 }
 
 // forget lets go of groups that have ended or gone stale.
-func (e *Exposition) forget(now time.Time) {
+func (e *Exposition) forget(now time.Time, pace uint64) {
 	before := len(e.groups)
 	e.groups = slices.DeleteFunc(e.groups, func(g *group) bool {
-		if g.fresh(now) {
+		if g.fresh(now, pace) {
 			return false
 		}
 		delete(e.known, g.of)
@@ -137,8 +142,11 @@ func (e *Exposition) forget(now time.Time) {
 	}
 }
 
-// fresh tells whether the values of g may be shown.
-func (g *group) fresh(now time.Time) bool { return !g.ended && now.Sub(g.seen) < g.age }
+// fresh tells whether the values of g may be shown while the agent is slowed so
+// much. A value from before it was fast again lasts as long as it was to.
+func (g *group) fresh(now time.Time, pace uint64) bool {
+	return !g.ended && now.Sub(g.seen) < g.age*time.Duration(max(pace, g.pace, 1))
+}
 
 // Stats are what an exposition has done so far, and what it holds.
 type Stats struct {

@@ -29,12 +29,13 @@ func (e *Exposition) look(v *view, jobs []string) {
 
 func (e *Exposition) copyTo(v *view, now time.Time) {
 	v.shown, v.values = v.shown[:0], v.values[:0]
+	pace := e.opts.Slowdown()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	v.generation = e.generation
 	v.groups = append(v.groups[:0], e.groups...)
 	for _, g := range e.groups {
-		v.shown = append(v.shown, g.fresh(now))
+		v.shown = append(v.shown, g.fresh(now, pace))
 		v.values = append(v.values, g.values...)
 	}
 }

@@ -5,26 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
+	"runtime/debug"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/common/version"
 
 	"github.com/plimsoll-io/plimsoll/agent"
-	"github.com/plimsoll-io/plimsoll/agent/discover"
 	"github.com/plimsoll-io/plimsoll/agent/expose"
-	"github.com/plimsoll-io/plimsoll/agent/gpu"
-	"github.com/plimsoll-io/plimsoll/agent/node"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
-	"github.com/plimsoll-io/plimsoll/agent/spool"
-	"github.com/plimsoll-io/plimsoll/agent/stream"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 	"github.com/plimsoll-io/plimsoll/internal/door"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
@@ -33,35 +24,104 @@ import (
 
 // agentFlags are the settings of an agent, in whatever process it runs.
 type agentFlags struct {
-	node       string
-	interval   time.Duration
-	procfs     string
-	sysfs      string
-	cgroupfs   string
-	rootfs     string
-	gpu        bool
-	textfiles  string
-	dockerHost string
-	labels     []string
-	spoolBytes conf.Size
+	node      string
+	interval  time.Duration
+	lanes     agent.Lanes // as given: 0 for the default
+	procfs    string
+	sysfs     string
+	cgroupfs  string
+	rootfs    string
+	textfiles string
+	gpu       bool
+	disk      bool
+	processes bool
+	labels    []string
+	jobs      agent.Jobs
+
+	dockerHost, dockerRoot                  string
+	kubeletURL, kubeletToken, kubeletCAFile string
+
+	bursts, burstTriggers int
+	minResolution         time.Duration
+	maxSlowdown           uint64
+
+	scrape, scrapeHost bool
+	scrapeSeries       int
+	statsd             string
+	otlpGRPC, otlpHTTP string
+	spoolBytes         conf.Size
 }
 
 func (f *agentFlags) add(k *kingpin.CmdClause) {
 	k.Flag("node.name", "Name of this node in every series; the host name if empty.").StringVar(&f.node)
-	durationVar(k, "interval", "How often to read what changes fast; the other lanes are 5 and 15 times slower.", &f.interval, "1s", 100*time.Millisecond)
+	durationVar(k, "interval", "How often to read what changes fast.", &f.interval, "1s", 100*time.Millisecond)
+	k.Flag("lane.first", "CPU, throttling and memory usage are read every so many intervals; 0 for the default, 1.").Default("0").Uint64Var(&f.lanes.First)
+	k.Flag("lane.second", "As before, of memory by kind, pressure and network; 5 by default.").Default("0").Uint64Var(&f.lanes.Second)
+	k.Flag("lane.third", "As before, of I/O, tasks and limits; 15 by default.").Default("0").Uint64Var(&f.lanes.Third)
+	k.Flag("lane.fourth", "As before, of disk usage; 60 by default.").Default("0").Uint64Var(&f.lanes.Fourth)
 	k.Flag("path.procfs", "Where the node's /proc is mounted.").Default("/proc").StringVar(&f.procfs)
 	k.Flag("path.sysfs", "Where the node's /sys is mounted.").Default("/sys").StringVar(&f.sysfs)
 	k.Flag("path.cgroup", "Where the node's cgroups are mounted.").Default("/sys/fs/cgroup").StringVar(&f.cgroupfs)
 	k.Flag("path.rootfs", "Where the node's file systems are mounted.").Default("/").StringVar(&f.rootfs)
 	k.Flag("textfile.directory", "Directory with *.prom files whose metrics become the node's; none if empty.").StringVar(&f.textfiles)
 	k.Flag("gpu", "Read NVIDIA GPUs, in a process of its own; --no-gpu turns it off.").Default("true").BoolVar(&f.gpu)
-	k.Flag("docker.host", "The Docker engine that knows the containers' names; empty for none.").
+	k.Flag("disk", "Measure what containers have written to their own layers; --no-disk turns it off.").Default("true").BoolVar(&f.disk)
+	k.Flag("processes", "Count the node's processes by state, which costs 10 µs each.").BoolVar(&f.processes)
+	f.addRuntimes(k)
+	f.addBursts(k)
+	f.addCustom(k)
+	k.Flag("job.containers", "Label job of container_* and machine_*; with a comma also metrics_path, as in kubelet,/metrics/cadvisor.").
+		Default("cadvisor").StringVar(&f.jobs.Containers)
+	k.Flag("job.node", "Label job of node_*.").Default("node-exporter").StringVar(&f.jobs.Node)
+	k.Flag("job.gpu", "Label job of DCGM_*.").Default("dcgm-exporter").StringVar(&f.jobs.GPU)
+	k.Flag("spool.max-size", "How much may wait on disk while the collector is away; beyond that the oldest goes.").
+		Default("512MiB").SetValue(&f.spoolBytes)
+}
+
+// addRuntimes adds who knows what containers are called.
+func (f *agentFlags) addRuntimes(k *kingpin.CmdClause) {
+	k.Flag("docker.host", "The Docker engine, or Podman, that knows the containers' names; empty for none.").
 		Default("unix:///var/run/docker.sock").StringVar(&f.dockerHost)
+	k.Flag("docker.root", "Docker's data directory on the node, whose files know names while the engine does not answer.").
+		Default("/var/lib/docker").StringVar(&f.dockerRoot)
+	k.Flag("kubelet.url", "Where kubelet listens, such as https://127.0.0.1:10250, to name pods whose runtime keeps no files; not asked if empty.").StringVar(&f.kubeletURL)
+	k.Flag("kubelet.token-file", "File with the service account's token for it.").
+		PlaceHolder("FILE").StringVar(&f.kubeletToken)
+	k.Flag("kubelet.ca-file", "File with the authority that signed its certificate; the system's if empty.").
+		PlaceHolder("FILE").StringVar(&f.kubeletCAFile)
 	k.Flag("container.label", "Label of containers to keep, as container_label_…, on their series; repeatable.").
 		Default("com.docker.swarm.service.name", "com.docker.stack.namespace", "com.docker.compose.project", "com.docker.compose.service").
 		StringsVar(&f.labels)
-	k.Flag("spool.max-size", "How much may wait on disk while the collector is away; beyond that the oldest goes.").
-		Default("512MiB").SetValue(&f.spoolBytes)
+}
+
+// addBursts adds how closely containers may be looked at, and how seldom.
+func (f *agentFlags) addBursts(k *kingpin.CmdClause) {
+	k.Flag("burst.max", "Containers that are read every 100 ms at a time, because they suffer or are labelled plimsoll.resolution.").Default("32").IntVar(&f.bursts)
+	k.Flag("burst.triggers", "Containers by whose pressure the kernel begins that; 0 for as many as descriptors allow, -1 for none.").Default("0").IntVar(&f.burstTriggers)
+	durationVar(k, "burst.min-resolution", "The finest that the collector may ask for.", &f.minResolution, "100ms", 10*time.Millisecond)
+	k.Flag("slowdown.max", "By how much the collector may slow the agent down under overload; 1 for not at all.").Default("4").Uint64Var(&f.maxSlowdown)
+}
+
+// addCustom adds the metrics of applications.
+func (f *agentFlags) addCustom(k *kingpin.CmdClause) {
+	k.Flag("scrape.enabled", "Read the metrics of containers labelled prometheus.io/scrape=true or plimsoll.scrape.enabled=true.").Default("true").BoolVar(&f.scrape)
+	k.Flag("scrape.host-network", "Also of containers on the node's own network, which may then have any local port read.").BoolVar(&f.scrapeHost)
+	k.Flag("scrape.max-series", "Series of all containers that are scraped; what is beyond is counted and left out.").Default("50000").IntVar(&f.scrapeSeries)
+	k.Flag("statsd.listen-address", "Where StatsD is taken by UDP, such as 127.0.0.1:8125, or unix:///run/plimsoll/statsd.sock; nowhere if empty.").StringVar(&f.statsd)
+	k.Flag("otlp.grpc-listen-address", "Where OpenTelemetry's metrics are taken by gRPC, such as 127.0.0.1:4317; nowhere if empty.").StringVar(&f.otlpGRPC)
+	k.Flag("otlp.http-listen-address", "The same by HTTP with protobuf, such as 127.0.0.1:4318.").StringVar(&f.otlpHTTP)
+}
+
+// inForce are the lanes with their defaults.
+func (f *agentFlags) inForce() (agent.Lanes, error) {
+	byDefault := agent.LanesFor(f.interval)
+	lanes := agent.Lanes{
+		First:  cmp.Or(f.lanes.First, byDefault.First),
+		Second: cmp.Or(f.lanes.Second, byDefault.Second),
+		Third:  cmp.Or(f.lanes.Third, byDefault.Third),
+		Fourth: cmp.Or(f.lanes.Fourth, byDefault.Fourth),
+	}
+	return lanes, lanes.Valid()
 }
 
 // agentCommand runs an agent alone.
@@ -89,6 +149,7 @@ func (c *cli) agent() {
 
 func (c *agentCommand) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
+	wishes := c.settings()
 	var loops []lifecycle.Loop
 	var observe func(*sample.Batch)
 	if c.web != "" {
@@ -100,26 +161,44 @@ func (c *agentCommand) run(ctx context.Context) error {
 		}
 		defer port.Close() // run has done so, unless the agent could not be made
 		fmt.Fprintf(c.stdout, "Plimsoll serves metrics: %s/metrics\n", port.URL())
-		scraped := expose.New(expose.Options{Interval: c.interval, MaxAge: slowestLane * c.interval})
+		lanes, err := c.inForce()
+		if err != nil {
+			return err
+		}
+		scraped := expose.New(expose.Options{
+			Interval: c.interval, MaxAge: 3 * time.Duration(lanes.Slowest()) * c.interval,
+			Slowdown: func() uint64 { return wishes.InForce().Slowdown },
+		})
 		observe = scraped.Observe
 		loops = append(loops, lifecycle.Loop{Name: "web", Run: func(ctx context.Context) error {
 			return port.Run(ctx, agentRoutes(scraped, registry))
 		}})
 	}
-	a, err := newAgent(c.agentFlags, c.data, c.collector, observe, registry, c.log())
+	a, err := newAgent(agentOptions{
+		agentFlags: c.agentFlags, data: c.data, collector: c.collector,
+		insecure: c.insecure, observe: observe, settings: wishes, registerer: registry, log: c.log(),
+	})
 	if err != nil {
 		return err
 	}
-	if err := trim.Executable(); err != nil {
-		c.log().Debug("the program's start stays in memory", "err", err)
-	}
-	loops = append(loops, lifecycle.Loop{Name: "agent", Run: a.run})
+	// An agent allocates little: a collection comes twice a minute, not once, and
+	// the heap may grow by half of what is in use, not by all of it.
+	debug.SetGCPercent(50)
+	loops = append(loops, lifecycle.Loop{Name: "agent", Run: a.run}, lifecycle.Loop{Name: "trim", Run: c.trim})
 	return errors.Join(lifecycle.Run(ctx, loops...), a.close())
 }
 
-// slowestLane is in how many ticks everything has been read three times: a value
-// that is older is not shown to a scraper.
-const slowestLane = 3 * 60
+// trimEvery is how often the pages of the program that are not used leave memory.
+const trimEvery = 15 * time.Second
+
+// trim keeps the agent small. One that cannot be runs on.
+func (c *agentCommand) trim(ctx context.Context) error {
+	if err := trim.Loop(ctx, trimEvery); err != nil {
+		c.log().Debug("the program stays in memory", "err", err)
+	}
+	<-ctx.Done()
+	return nil
+}
 
 // agentRoutes are what an agent answers over HTTP.
 func agentRoutes(samples http.Handler, process prometheus.Gatherer) http.Handler {
@@ -131,116 +210,4 @@ func agentRoutes(samples http.Handler, process prometheus.Gatherer) http.Handler
 		fmt.Fprintln(w, "Plimsoll is healthy.")
 	})
 	return mux
-}
-
-// agentParts is an agent with what it is made of.
-//
-//	discover ────────┐
-//	cgroup ──────────┤
-//	node, host ──────┼─ sources ─ agent ─┬─ spool ─ stream ══ collector
-//	helper ─── gpu ──┘                   └─ expose ─ /metrics
-type agentParts struct {
-	agent *agent.Agent
-	spool *spool.Spool
-}
-
-// newAgent makes an agent; observe, if not nil, is shown each batch.
-func newAgent(
-	f agentFlags, data, collector string, observe func(*sample.Batch), reg prometheus.Registerer, log *slog.Logger,
-) (*agentParts, error) {
-	log = log.With("component", "agent")
-	if f.node == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return nil, errors.Join(errors.New("no host name; give the node a name with --node.name"), err)
-		}
-		f.node = name
-	}
-	watcher, err := discover.New(discover.Options{CgroupRoot: f.cgroupfs, DockerHost: f.dockerHost, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	lanes := agent.DefaultLanes()
-	roots := node.Roots{Proc: f.procfs, Sys: f.sysfs, Root: f.rootfs}
-	containers, err := agent.CgroupSource(agent.CgroupOptions{
-		Root: f.cgroupfs, Roots: roots, Lanes: lanes,
-		Containers: watcher.Containers, OOMs: watcher.TakeOOMs, Labels: f.labels,
-	})
-	if err != nil {
-		return nil, err
-	}
-	queue, err := spool.Open(spool.Options{
-		Dir: filepath.Join(data, "spool"), MaxBytes: int64(f.spoolBytes), BootID: bootID(f.procfs), Log: log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	sender, err := stream.New(stream.Options{
-		Spool: queue, Target: collector, Node: f.node, BootID: bootID(f.procfs), Version: version.Version,
-		Interval: f.interval, Registerer: reg, Log: log,
-	})
-	if err != nil {
-		return nil, errors.Join(err, queue.Close())
-	}
-	sources := []agent.Source{
-		containers,
-		agent.NodeSource(agent.NodeOptions{Roots: roots, Lanes: lanes}),
-		agent.HostSource(agent.HostOptions{Roots: roots, Lanes: lanes, TextfileDir: f.textfiles, Version: version.Version}),
-		agent.EventSource(watcher.TakeEvents),
-	}
-	loops := []lifecycle.Loop{{Name: "discover", Run: watcher.Run}, {Name: "spool", Run: queue.Run}}
-	if f.gpu {
-		helper, err := gpu.New(gpu.Options{Args: []string{gpuHelper}, Log: log})
-		if err != nil {
-			return nil, errors.Join(err, queue.Close())
-		}
-		gpus, err := agent.GPUSource(agent.GPUOptions{
-			State: helper.State, Containers: watcher.Containers, Proc: f.procfs, Hostname: f.node, Labels: f.labels, Lanes: lanes,
-		})
-		if err != nil {
-			return nil, errors.Join(err, queue.Close())
-		}
-		sources = append(sources, gpus)
-		loops = append(loops, lifecycle.Loop{Name: "gpu", Run: helper.Run})
-	}
-	a, err := agent.New(agent.Options{
-		Sources:    sources,
-		Spool:      queue,
-		Stream:     sender.Run,
-		Observe:    observe,
-		Loops:      loops,
-		Interval:   f.interval,
-		Lanes:      lanes,
-		Version:    version.Version,
-		Discovery:  watcher.Stats,
-		Backlog:    func() agent.Backlog { return backlog(queue.Stats()) },
-		Registerer: reg,
-		Log:        log,
-	})
-	if err != nil {
-		return nil, errors.Join(err, queue.Close())
-	}
-	return &agentParts{a, queue}, nil
-}
-
-func (p *agentParts) run(ctx context.Context) error { return p.agent.Run(ctx) }
-
-func (p *agentParts) close() error { return p.spool.Close() }
-
-func backlog(s spool.Stats) agent.Backlog {
-	return agent.Backlog{
-		SpoolBytes:     uint64(s.Bytes),
-		Dropped:        s.Dropped.Batches,
-		Damaged:        s.Damaged.Batches,
-		Unacknowledged: s.Next - max(s.Oldest, s.Acked+1),
-	}
-}
-
-// bootID is the kernel's, or "" where it does not say.
-func bootID(procfs string) string {
-	id, err := os.ReadFile(filepath.Join(cmp.Or(procfs, "/proc"), "sys/kernel/random/boot_id"))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }

@@ -53,6 +53,7 @@ func newCLI(stdout, stderr io.Writer, hangup <-chan os.Signal) *cli {
 	c.agent()
 	c.collector()
 	c.check()
+	c.doctor()
 	c.explain()
 	c.gpuHelper()
 	c.version()

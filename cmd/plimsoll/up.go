@@ -32,7 +32,10 @@ func (c *upCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAgent(c.agentFlags, c.data, p.server.GRPCAddress(), nil, p.beside, c.log())
+	a, err := newAgent(agentOptions{
+		agentFlags: c.agentFlags, data: c.data, collector: p.server.GRPCAddress(),
+		insecure: c.insecure, settings: c.settings(), registerer: p.beside, log: c.log(),
+	})
 	if err != nil {
 		return errors.Join(err, p.close())
 	}

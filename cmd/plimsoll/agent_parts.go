@@ -1,0 +1,287 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/version"
+
+	"github.com/plimsoll-io/plimsoll/agent"
+	"github.com/plimsoll-io/plimsoll/agent/burst"
+	"github.com/plimsoll-io/plimsoll/agent/discover"
+	"github.com/plimsoll-io/plimsoll/agent/exit"
+	"github.com/plimsoll-io/plimsoll/agent/gpu"
+	"github.com/plimsoll-io/plimsoll/agent/node"
+	"github.com/plimsoll-io/plimsoll/agent/push"
+	"github.com/plimsoll-io/plimsoll/agent/push/otlp"
+	"github.com/plimsoll-io/plimsoll/agent/push/statsd"
+	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/agent/spool"
+	"github.com/plimsoll-io/plimsoll/agent/stream"
+	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
+)
+
+// agentOptions are what an agent is made of.
+type agentOptions struct {
+	agentFlags
+	data, collector string
+	insecure        bool                // StatsD and OTLP may listen where other machines can reach
+	observe         func(*sample.Batch) // is shown each batch; nil for nobody
+	settings        *stream.Settings
+	registerer      prometheus.Registerer
+	log             *slog.Logger
+}
+
+// agentParts is an agent with what it is made of.
+//
+//	discover ─────────────┐
+//	cgroup, exit, burst ──┤
+//	network, disk ────────┤
+//	node, host ───────────┼─ sources ─ agent ─┬─ spool ─ stream ══ collector
+//	helper ─── gpu ───────┤                   └─ expose ─ /metrics
+//	scrape, statsd, otlp ─┘
+type agentParts struct {
+	agentOptions
+	lanes   agent.Lanes
+	roots   node.Roots
+	watcher *discover.Watcher
+	exits   *exit.Watcher
+	sources []agent.Source
+	loops   []lifecycle.Loop
+	spool   *spool.Spool
+	agent   *agent.Agent
+}
+
+// settings is where the collector's wishes go.
+func (f *agentFlags) settings() *stream.Settings {
+	return stream.NewSettings(stream.SettingsOptions{MaxSlowdown: f.maxSlowdown, MinResolution: f.minResolution})
+}
+
+func newAgent(opts agentOptions) (*agentParts, error) {
+	p := &agentParts{agentOptions: opts, roots: node.Roots{Proc: opts.procfs, Sys: opts.sysfs, Root: opts.rootfs}}
+	p.log = p.log.With("component", "agent")
+	if p.node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, errors.Join(errors.New("no host name; give the node a name with --node.name"), err)
+		}
+		p.node = name
+	}
+	var err error
+	if p.lanes, err = p.inForce(); err != nil {
+		return nil, err
+	}
+	if p.lanes.Hidden(p.interval) {
+		p.log.Warn("something is read so seldom that queries lose sight of it in between: PromQL looks back 5 minutes", "lanes", p.lanes, "interval", p.interval)
+	}
+	for _, add := range []func() error{p.addDiscovery, p.addContainers, p.addNode, p.addGPU, p.addCustomMetrics, p.assemble} {
+		if err := add(); err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+	}
+	return p, nil
+}
+
+func (p *agentParts) add(s agent.Source, loops ...lifecycle.Loop) {
+	p.sources = append(p.sources, s)
+	p.loops = append(p.loops, loops...)
+}
+
+// addDiscovery makes what knows the containers, from their start to their end.
+func (p *agentParts) addDiscovery() (err error) {
+	p.watcher, err = discover.New(discover.Options{
+		CgroupRoot: p.cgroupfs, RootFS: p.rootfs, DockerRoot: p.dockerRoot, DockerHost: p.dockerHost,
+		KubeletURL: p.kubeletURL, KubeletTokenFile: p.kubeletToken, KubeletCAFile: p.kubeletCAFile,
+		Appeared: func(c discover.Container) { p.exits.Appeared(c) }, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	opts := exit.Options{CgroupRoot: p.cgroupfs, Sysfs: p.sysfs, Containers: p.watcher.Containers, Log: p.log}
+	if p.dockerHost != "" {
+		opts.Told, opts.OOMs = p.watcher.TakeExits, p.watcher.OOMs()
+	}
+	if p.exits, err = exit.New(opts); err != nil {
+		return err
+	}
+	ended, err := agent.ExitSource(agent.ExitOptions{
+		Containers: p.watcher.Containers, Records: p.exits.Records, Kills: p.exits.Kills, Stats: p.exits.Stats,
+		Labels: p.labels, Lanes: p.lanes, Jobs: p.jobs,
+	})
+	if err == nil {
+		p.add(agent.EventSource(p.watcher.TakeEvents), lifecycle.Loop{Name: "discover", Run: p.watcher.Run})
+		p.add(ended, lifecycle.Loop{Name: "exit", Run: p.exits.Run})
+	}
+	return err
+}
+
+// addContainers makes what reads them.
+func (p *agentParts) addContainers() error {
+	bursts, err := agent.BurstSource(agent.BurstOptions{
+		Lane:  burst.Options{Root: p.cgroupfs, Proc: p.procfs, Most: p.bursts, Triggers: p.burstTriggers},
+		Lanes: p.lanes, Containers: p.watcher.Containers, Labels: p.labels,
+		Wanted: func(c *discover.Container) time.Duration { return p.settings.Resolution(c.Name, c.ID, c.Cgroup) },
+	})
+	if err != nil {
+		return err
+	}
+	containers, err := agent.CgroupSource(agent.CgroupOptions{
+		Root: p.cgroupfs, Roots: p.roots, Lanes: p.lanes, Jobs: p.jobs, Labels: p.labels,
+		Containers: p.watcher.Containers, OOMs: p.watcher.OOMs(), Exits: p.exits, Saw: bursts.Saw,
+	})
+	if err != nil {
+		return err
+	}
+	networks, err := agent.NetworkSource(agent.NetworkOptions{
+		Proc: p.procfs, CgroupRoot: p.cgroupfs, Containers: p.watcher.Containers, Labels: p.labels, Jobs: p.jobs, Lanes: p.lanes,
+	})
+	if err != nil {
+		return err
+	}
+	p.add(containers)
+	p.add(bursts, lifecycle.Loop{Name: "burst", Run: bursts.Run})
+	p.add(networks)
+	if !p.disk {
+		return nil
+	}
+	disks, err := agent.DiskSource(agent.DiskOptions{
+		CgroupRoot: p.cgroupfs, Roots: p.roots, Containers: p.watcher.Containers, Labels: p.labels, Jobs: p.jobs, Lanes: p.lanes,
+	})
+	if err == nil {
+		p.add(disks)
+	}
+	return err
+}
+
+func (p *agentParts) addNode() error {
+	p.add(agent.NodeSource(agent.NodeOptions{Roots: p.roots, Lanes: p.lanes, Jobs: p.jobs}))
+	p.add(agent.HostSource(agent.HostOptions{Roots: p.roots, Lanes: p.lanes, Jobs: p.jobs, TextfileDir: p.textfiles, Processes: p.processes, Version: version.Version}))
+	return nil
+}
+
+func (p *agentParts) addGPU() error {
+	if !p.gpu {
+		return nil
+	}
+	helper, err := gpu.New(gpu.Options{Args: []string{gpuHelper}, Log: p.log})
+	if err != nil {
+		return err
+	}
+	gpus, err := agent.GPUSource(agent.GPUOptions{
+		State: helper.State, Containers: p.watcher.Containers, Proc: p.procfs, Hostname: p.node,
+		Labels: p.labels, Jobs: p.jobs, Lanes: p.lanes,
+	})
+	if err == nil {
+		p.add(gpus, lifecycle.Loop{Name: "gpu", Run: helper.Run})
+	}
+	return err
+}
+
+// addCustomMetrics makes what takes in the metrics of applications.
+func (p *agentParts) addCustomMetrics() error {
+	if p.scrape {
+		s, loop, err := agent.ScrapeSource(agent.ScrapeOptions{
+			Root: p.cgroupfs, Proc: p.procfs, Containers: p.watcher.Containers, Labels: p.labels, Jobs: p.jobs,
+			Interval: p.interval, Lanes: p.lanes, HostNetwork: p.scrapeHost, NodeSeries: p.scrapeSeries, Log: p.log,
+		})
+		if err != nil {
+			return err
+		}
+		p.add(s, loop)
+	}
+	if p.statsd == "" && p.otlpGRPC == "" && p.otlpHTTP == "" {
+		return nil
+	}
+	table := push.NewTable(push.Options{Every: p.lanes.Third})
+	pushed, err := agent.PushSource(agent.PushOptions{Table: table, Containers: p.watcher.Containers, Labels: p.labels})
+	if err != nil {
+		return err
+	}
+	p.add(pushed)
+	if p.statsd != "" {
+		l, err := statsd.Listen(statsd.Options{
+			Table: table, Address: p.statsd, Insecure: p.insecure, Owner: agent.ProcessOwner(p.procfs),
+		})
+		if err != nil {
+			return err
+		}
+		p.loops = append(p.loops, lifecycle.Loop{Name: "statsd", Run: l.Run})
+	}
+	if p.otlpGRPC == "" && p.otlpHTTP == "" {
+		return nil
+	}
+	l, err := otlp.Listen(otlp.Options{Table: table, GRPC: p.otlpGRPC, HTTP: p.otlpHTTP, Insecure: p.insecure, Log: p.log})
+	if err == nil {
+		p.loops = append(p.loops, lifecycle.Loop{Name: "otlp", Run: l.Run})
+	}
+	return err
+}
+
+// assemble makes the spool, the stream and the agent.
+func (p *agentParts) assemble() (err error) {
+	boot := bootID(p.procfs)
+	p.spool, err = spool.Open(spool.Options{
+		Dir: filepath.Join(p.data, "spool"), MaxBytes: int64(p.spoolBytes), BootID: boot, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.loops = append(p.loops, lifecycle.Loop{Name: "spool", Run: p.spool.Run})
+	sender, err := stream.New(stream.Options{
+		Spool: p.spool, Target: p.collector, Node: p.node, BootID: boot, Version: version.Version,
+		Interval: p.interval, Round: uint32(p.lanes.Slowest()), Settings: p.settings, Registerer: p.registerer, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.agent, err = agent.New(agent.Options{
+		Sources:    p.sources,
+		Spool:      p.spool,
+		Stream:     sender.Run,
+		Observe:    p.observe,
+		Loops:      p.loops,
+		Interval:   p.interval,
+		Lanes:      p.lanes,
+		Version:    version.Version,
+		Discovery:  p.watcher.Stats,
+		Settings:   func() agent.Settings { return agent.Settings(p.settings.InForce()) },
+		Backlog:    func() agent.Backlog { return backlog(p.spool.Stats()) },
+		Registerer: p.registerer,
+		Log:        p.log,
+	})
+	return err
+}
+
+func (p *agentParts) run(ctx context.Context) error { return p.agent.Run(ctx) }
+
+func (p *agentParts) close() error {
+	if p.spool == nil {
+		return nil
+	}
+	return p.spool.Close()
+}
+
+func backlog(s spool.Stats) agent.Backlog {
+	return agent.Backlog{
+		SpoolBytes:     uint64(s.Bytes),
+		Dropped:        s.Dropped.Batches,
+		Damaged:        s.Damaged.Batches,
+		Unacknowledged: s.Next - max(s.Oldest, s.Acked+1),
+	}
+}
+
+// bootID is the kernel's, or "" where it does not say.
+func bootID(procfs string) string {
+	id, err := os.ReadFile(filepath.Join(cmp.Or(procfs, "/proc"), "sys/kernel/random/boot_id"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
