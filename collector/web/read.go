@@ -8,8 +8,9 @@ type column[Row any] struct {
 	of     func(Row) *reading
 }
 
-// containers selects what is a container, and not the whole node.
-const containers = `{id!="/"}`
+// containers selects what is a container, and neither the whole node nor the
+// group around a pod's containers, whose values are theirs once more.
+const containers = `{id!="/", id!~".*/(pod[0-9a-f-]+|[^/]*-pod[0-9a-f_]+[.]slice)"}`
 
 // The windows of rates are a few times the agent's interval, so that a sample or
 // two that got lost leave no gap in the page.
