@@ -10,7 +10,7 @@ BENCH   ?= .
 E2E     ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race e2e bench fuzz lint proto generate check vuln clean $(TOOLS)
+.PHONY: help run build test race e2e bench bench-agents fuzz lint proto generate check vuln clean $(TOOLS)
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,14 @@ test: ## all tests of the code; those that need an engine start their own
 race: ## the same under the race detector
 	$(GO) test -race ./...
 
-e2e: build ## the product as users run it, on a real engine (root and dockerd needed)
-	$(GO) test -tags e2e -count 1 -timeout 30m -v -run '$(E2E)' ./test/e2e/...
+e2e: build ## the product as users run it, on a real engine, and in a virtual machine (root, dockerd, qemu needed)
+	$(GO) test -tags e2e -count 1 -timeout 30m -p 1 -v -run '$(E2E)' ./test/...
 
 bench: ## benchmarks; bench/RESULTS.md holds dated results
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
+
+bench-agents: ## the agent beside cAdvisor, netdata, Telegraf, node_exporter (half an hour; AGENTS= for flags)
+	cd bench/agent && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 4h -args $(AGENTS)
 
 fuzz: ## every fuzz test for FUZZ each (default 10s)
 	@for p in $$($(GO) list ./...); do \

@@ -60,6 +60,12 @@ func BenchmarkCgroup(b *testing.B) {
 		if _, err := g.PIDs(); err != nil {
 			return err
 		}
+		if _, err := g.ProcessCount(); err != nil {
+			return err
+		}
+		if _, err := g.LocalThrottled(); err != nil {
+			return err
+		}
 		io, err = g.IO(io[:0])
 		return err
 	}

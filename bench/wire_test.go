@@ -200,6 +200,7 @@ type world struct {
 	spoolDir  string
 	endAgent  func()
 	logs      *logs
+	server    *ingest.Server
 	endServer func()
 
 	mu       sync.Mutex
@@ -247,6 +248,7 @@ func (w *world) startAgent() {
 	}
 	s, err := stream.New(stream.Options{
 		Spool: w.spool, Target: "passthrough:collector", Node: "n1", Log: slog.New(slog.DiscardHandler),
+		Settings:    stream.NewSettings(stream.SettingsOptions{}),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(w.dial)},
 	})
 	if err != nil {
@@ -280,6 +282,7 @@ func (w *world) startCollector(dir string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.server = server
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- server.Run(ctx) }()
@@ -339,6 +342,13 @@ func (w *world) silence(t *rapid.T) {
 	<-time.After(time.Duration(rapid.IntRange(1, 30).Draw(t, "seconds")) * time.Second)
 	if now := time.Now().Truncate(time.Second); now.After(w.now) {
 		w.now = now.Add(time.Second)
+	}
+}
+
+// slow has the collector ask something of the agent, in the middle of its frames.
+func (w *world) slow(t *rapid.T) {
+	if err := w.server.Slow("n1", rapid.Uint32Range(1, 60).Draw(t, "slowdown")); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -456,13 +466,17 @@ func TestEachSampleArrivesOnceWhateverIsKilled(t *testing.T) {
 				"tick": w.tick, "two ticks": func(t *rapid.T) { w.tick(t); w.tick(t) },
 				"cut": w.cut, "part": w.part, "silence": w.silence,
 				"restart agent": w.restartAgent, "kill agent": w.killAgent,
-				"restart collector": w.restartCollector, "kill collector": w.killCollector,
+				"slow": w.slow, "restart collector": w.restartCollector, "kill collector": w.killCollector,
 			}
 			for range rapid.IntRange(1, 12).Draw(t, "deeds") {
 				deeds[rapid.SampledFrom(slices.Sorted(maps.Keys(deeds))).Draw(t, "deed")](t)
 			}
 			w.settle(t)
 			w.check(t)
+			<-time.After(10 * time.Second) // it may have to connect
+			if s := w.server.Settings("n1"); s.Slowdown > 1 && s.Applied != s.Version {
+				t.Fatalf("of the settings %d the agent has applied %d", s.Version, s.Applied)
+			}
 		})
 	})
 }

@@ -1,10 +1,12 @@
 package trim
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOnlyWhatIsTheProgramsFileIsDropped(t *testing.T) {
@@ -41,6 +43,26 @@ func TestTheProgramRunsOnWithLessMemory(t *testing.T) {
 	}
 	if after := residentFile(t); after >= before {
 		t.Errorf("%d KiB of files resident before, %d after", before, after)
+	}
+}
+
+func TestTheProgramIsTrimmedUntilItEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	before := residentFile(t)
+	go func() { ended <- Loop(ctx, time.Millisecond) }()
+	again, deadline := time.NewTicker(10*time.Millisecond), time.After(5*time.Second)
+	defer again.Stop()
+	for residentFile(t) >= before {
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("%d KiB of files resident before, %d still", before, residentFile(t))
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -121,7 +121,7 @@ func TestShortLivesLeakNothing(t *testing.T) {
 	run(5) // what is made once is made
 	// What a container leaves for five minutes is the count of its OOM kills and
 	// when it was last seen; all else must be gone.
-	const left = `count({__name__=~"container_.+", __name__!~"container_(oom_events_total|last_seen)", id!="/"}) or vector(0)`
+	const left = `count({__name__=~"container_.+", __name__!~"container_(oom_events_total|last_seen|scrape_error)", id!="/"}) or vector(0)`
 	settle := func() (fds, goroutines float64) {
 		p.eventually(30*time.Second, left, func(v []element) bool { return len(v) == 1 && v[0].value == 0 })
 		return float64(fdCount(t, p.cmd.Process.Pid)), p.metric("go_goroutines")
