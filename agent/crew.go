@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"slices"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/agent/discover"
@@ -75,8 +74,8 @@ func (w *crew[T]) nameAll(b *sample.Batch) {
 			w.waiting++
 			continue
 		}
-		labels := w.naming.of(&m.is)
-		if slices.Equal(labels, m.labels) {
+		labels, others := w.naming.again(m.labels, &m.is)
+		if !others {
 			continue
 		}
 		w.end(m, b)

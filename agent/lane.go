@@ -54,6 +54,12 @@ func (l Lanes) Hidden(interval time.Duration) bool {
 	return time.Duration(l.Slowest())*interval > inSight
 }
 
+// MostSlowdown is at every how many intervals the agent may tick, if it has to,
+// without a series dropping out of the sight of PromQL for that; 1 at least.
+func (l Lanes) MostSlowdown(interval time.Duration) uint64 {
+	return max(uint64(inSight/(time.Duration(l.Slowest())*max(interval, 1))), 1)
+}
+
 // Slowest is in how many ticks everything is read once.
 func (l Lanes) Slowest() uint64 { return max(l.First, l.Second, l.Third, l.Fourth, 1) }
 

@@ -53,3 +53,15 @@ func TestNoDefaultLaneIsHiddenFromQueries(t *testing.T) {
 		t.Errorf("slowest %d, hidden: %t", l.Slowest(), l.Hidden(5*time.Second))
 	}
 }
+
+func TestASlowAgentIsNotSlowedUntilItsSeriesAreHidden(t *testing.T) {
+	for interval, want := range map[time.Duration]uint64{
+		100 * time.Millisecond: 40, time.Second: 4, 2 * time.Second: 2, 10 * time.Second: 1, time.Hour: 1,
+	} {
+		l := LanesFor(interval)
+		got := l.MostSlowdown(interval)
+		if got != want || got > 1 && l.Hidden(time.Duration(got)*interval) {
+			t.Errorf("at %s: %d, want %d", interval, got, want)
+		}
+	}
+}

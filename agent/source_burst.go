@@ -65,14 +65,12 @@ type Burst struct {
 type burstContainer struct {
 	labels   []sample.Label
 	pace     burst.Pace
-	label    time.Duration // what its own label asks for, or unread
+	label    string        // its own
+	asked    time.Duration // what that asks for
 	standing time.Duration // what the lane does for it
 	group    *sample.Group // nil while it is not in burst
 	round    uint64        // the last in which it was
 }
-
-// unread stands for a label that has not been looked at.
-const unread = -1
 
 // Positions in the group of a container in burst.
 const (
@@ -176,7 +174,7 @@ func (s *Burst) came(_ *discover.Container, labels []sample.Label) burstContaine
 			labels[i].Value = "plimsoll-agent"
 		}
 	}
-	return burstContainer{labels: labels, label: unread}
+	return burstContainer{labels: labels}
 }
 
 func (s *Burst) left(kept *burstContainer, b *sample.Batch) {
@@ -209,13 +207,14 @@ func (s *Burst) stand() error {
 		if c.Kind != discover.Workload {
 			continue
 		}
-		if kept.label == unread {
+		if label := c.Labels[ResolutionLabel]; label != kept.label { // which may come after the name
+			kept.label = label
 			var err error
-			if kept.label, err = resolution(c.Labels[ResolutionLabel]); err != nil {
+			if kept.asked, err = resolution(label); err != nil {
 				errs = append(errs, fmt.Errorf("container %s: %w", c.Name, err))
 			}
 		}
-		want := kept.label
+		want := kept.asked
 		if other := s.opts.Wanted(c); other > 0 && (want == 0 || other < want) {
 			want = other
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -239,6 +240,31 @@ func TestContainersAskForTheirResolution(t *testing.T) {
 		n.tick()
 		n.tick()
 		if got := n.tick(); names(got) != "web" {
+			t.Errorf("in burst: %v", got)
+		}
+	})
+}
+
+// As those of a pod do, which kubelet tells after the runtime's files have told
+// its name.
+func TestALabelThatComesLateIsHeeded(t *testing.T) {
+	inBurstBubble(t, func(n *burstNode) {
+		n.start("web", nil)
+		n.tick()
+		n.containers = slices.Clone(n.containers)
+		n.containers[0].Labels = map[string]string{ResolutionLabel: "200ms"}
+		n.version++
+		n.tick()
+		n.tick()
+		if got := n.tick(); names(got) != "web" {
+			t.Errorf("in burst: %v", got)
+		}
+		n.containers = slices.Clone(n.containers)
+		n.containers[0].Labels = nil
+		n.version++
+		n.tick()
+		n.tick()
+		if got := n.tick(); names(got) != "" {
 			t.Errorf("in burst: %v", got)
 		}
 	})

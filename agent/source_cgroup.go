@@ -215,7 +215,7 @@ func (s *cgroupSource) follow(list []discover.Container, b *sample.Batch) {
 		s.containers = append(s.containers, c)
 	}
 	for _, c := range old {
-		if !s.conclude(c, b) && c.series != nil && c.group != nil {
+		if !s.conclude(c, b, nil) && c.series != nil && c.group != nil {
 			_ = s.read(c, b, true) // as far as it goes
 		}
 		s.leave(c, b)
@@ -241,10 +241,10 @@ func (s *cgroupSource) visit(c *container, b *sample.Batch) error {
 	if c.nameless(b.Time) {
 		return nil
 	}
-	fresh := s.name(c, b)
+	fresh, before := s.name(c, b), len(b.Columns)
 	err := s.read(c, b, fresh)
 	if errors.Is(err, cgroup.ErrGone) {
-		s.conclude(c, b)
+		s.conclude(c, b, b.Columns[before:])
 		s.leave(c, b)
 		return nil
 	}
@@ -265,7 +265,7 @@ func (s *cgroupSource) leave(c *container, b *sample.Batch) {
 		end(b, d.groups...)
 	}
 	s.remains.add(c, b)
-	c.series, c.ooms = nil, ooms{}
+	c.series, c.ooms, c.used = nil, ooms{}, 0
 }
 
 func end(b *sample.Batch, groups ...*sample.Group) {
@@ -281,11 +281,15 @@ func (s *cgroupSource) name(c *container, b *sample.Batch) bool {
 		return false
 	}
 	c.renamed = false
-	labels := s.naming.of(&c.is)
+	var had []sample.Label
 	if c.series != nil {
-		if slices.Equal(labels, c.series.labels) {
-			return false
-		}
+		had = c.series.labels
+	}
+	labels, others := s.naming.again(had, &c.is)
+	if !others {
+		return false
+	}
+	if c.series != nil {
 		end(b, c.series.passing()...)
 		end(b, c.series.lasting)
 	}
@@ -300,7 +304,7 @@ func (s *cgroupSource) hearOOMs() {
 	if s.opts.OOMs == nil {
 		return
 	}
-	for _, id := range s.opts.OOMs() {
+	for _, id := range slices.Compact(s.opts.OOMs()) {
 		if s.remains.killed(id) {
 			continue
 		}

@@ -20,11 +20,12 @@ type container struct {
 	series *containerSeries // nil while it has none
 	wrote  uint64           // tick of its last sample, plus 1
 
-	quota     bool   // it has one, so that throttling means something
-	statUsage uint64 // its memory usage, in bytes, when memory.stat was read
+	quota     bool               // it has one, so that throttling means something
+	used      cgroup.Nanoseconds // of CPU time, as it was last told
+	statUsage uint64             // its memory usage, in bytes, when memory.stat was read
 	lastSeen  time.Time
 	ooms      ooms
-	life      uint64 // of the final reading that was its last sample
+	life      uint64 // number of the one whose final reading was its last sample
 }
 
 // learn takes in what discovery says.
@@ -96,7 +97,7 @@ func (s *cgroupSource) readCPU(c *container, b *sample.Batch, usageBytes cgroup.
 	if errors.Is(err, cgroup.ErrGone) {
 		return err
 	}
-	c.lastSeen = b.Time
+	c.lastSeen, c.used = b.Time, max(c.used, cpu.Usage.V)
 	s.opts.Saw(c.is.Cgroup, cpu.Usage, cpu.Throttled, usageBytes)
 	v := c.add(b, c.series.fast)
 	putTime(v, cpuUsage, cpu.Usage)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/plimsoll-io/plimsoll/agent/cgroup"
@@ -138,4 +139,68 @@ func TestAContainerThatComesBackWaitsUntilItsBriefLifeIsTold(t *testing.T) {
 	want(t, h.sail(), "7.5", usageSeries, "web")
 	want(t, h.sail(), "", usageSeries, "web")
 	want(t, h.sail(), "0.12337", usageSeries, "web")
+}
+
+// neverBack fails if the CPU time that is told shrinks.
+func neverBack(t *testing.T, h *harbour, ticks int, least float64) {
+	t.Helper()
+	for range ticks {
+		for _, v := range of(h.sail(), usageSeries, "web") {
+			n, err := strconv.ParseFloat(v, 64)
+			if err != nil || n < least {
+				t.Fatalf("CPU time %s after %v", v, least)
+			}
+			least = n
+		}
+	}
+}
+
+func TestARecordThatComesAfterTheSeriesEndedIsNoOtherLife(t *testing.T) {
+	h := newHarbour(t, "hybrid", web())
+	e := h.ending()
+	r := h.endOf(web(), 1)
+	h.skip(3)
+	h.remove(web().Cgroup)
+	h.there()
+	h.sail()
+	r.Ended = h.now
+	e.records = append(e.records, r)
+	neverBack(t, h, 5, 0.12)
+}
+
+func TestTheEndOfALaterLifeIsNotThatOfTheSeries(t *testing.T) {
+	h := newHarbour(t, "hybrid", web())
+	e := h.ending()
+	h.skip(3)
+	r := h.endOf(web(), 2)
+	r.CPU.Usage.V = 1_000_000
+	e.finals[web().Cgroup] = r
+	h.remove(web().Cgroup)
+	h.there()
+	neverBack(t, h, 5, 0.12)
+}
+
+func TestBriefLivesOfOneContainerHaveOneRowThatIsLeft(t *testing.T) {
+	h := newHarbour(t, "hybrid")
+	e := h.ending()
+	h.skip(3)
+	e.records = append(e.records, h.endOf(web(), 1))
+	h.skip(10)
+	e.records = append(e.records, h.endOf(web(), 2))
+	want(t, h.sail(), "0", usageSeries, "web")
+	h.sail()
+	want(t, h.sail(), "2", killsSeries, "web")
+	h.skip(20) // the harbour sees to it that no series has two samples
+}
+
+func TestAContainerOfWhichOnlyTheEndWasNoticedIsNotBrief(t *testing.T) {
+	h := newHarbour(t, "hybrid")
+	e := h.ending()
+	h.skip(3)
+	r := h.endOf(web(), 1)
+	r.UsedBefore = 7_000_000_000
+	e.records = append(e.records, r)
+	for range 4 {
+		want(t, h.sail(), "", usageSeries, "web")
+	}
 }

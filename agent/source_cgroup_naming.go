@@ -22,6 +22,8 @@ type naming struct {
 	job    string // as in Jobs.Containers
 	wanted []wantedLabel
 	cut    uint64 // values that were cut or mended
+
+	latest []sample.Label // those of the container that was compared last
 }
 
 // wantedLabel is one of the containers' own labels and what it is called on
@@ -55,13 +57,29 @@ func legal(r rune) rune {
 // value is one that is not there, as Prometheus has it. In Kubernetes they are
 // those of kubelet's /metrics/cadvisor, by which a pod's row has no image and no
 // name, and neither it nor the sandbox's has a container.
-func (n *naming) of(c *discover.Container) []sample.Label {
-	labels := append(containerJob(n.job), sample.Label{Name: "id", Value: n.clean(c.Cgroup)})
+func (n *naming) of(c *discover.Container) []sample.Label { return n.add(nil, c) }
+
+// again are the labels that a container has now, and whether they are others
+// than those it had, as after most changes they are not.
+func (n *naming) again(had []sample.Label, c *discover.Container) (labels []sample.Label, others bool) {
+	cut := n.cut
+	n.latest = n.add(n.latest[:0], c)
+	if slices.Equal(n.latest, had) {
+		n.cut = cut // which has been counted
+		return had, false
+	}
+	return slices.Clone(n.latest), true
+}
+
+// add is of, with room for the labels.
+func (n *naming) add(labels []sample.Label, c *discover.Container) []sample.Label {
 	add := func(name, value string) {
 		if value != "" {
 			labels = append(labels, sample.Label{Name: name, Value: n.clean(value)})
 		}
 	}
+	labels = append(labels, containerJob(n.job)...)
+	add("id", c.Cgroup)
 	if c.Kind != discover.Pod {
 		add("image", c.Image)
 		add("name", nameOf(c))

@@ -94,6 +94,14 @@ func (r *remains) resume(c *container, b *sample.Batch) {
 	}
 }
 
+// read tells whether the container at a path was read after it was noticed. A
+// tick reads a while after the time that it is stamped with.
+func (r *remains) read(path string, noticed time.Time) bool {
+	return slices.ContainsFunc(r.list, func(old remnant) bool {
+		return old.path == path && noticed.Before(old.lastSeen.Add(time.Second))
+	})
+}
+
 // killed is the engine's word that a process was killed, perhaps the last one.
 // It returns false if nothing of that container is left here.
 func (r *remains) killed(id string) (found bool) {

@@ -101,6 +101,40 @@ func TestPushedSeriesCarryTheLabelsOfTheirContainer(t *testing.T) {
 	n.wants("after that", 0)
 }
 
+func TestNoPushedSeriesHasALabelTwice(t *testing.T) {
+	n := newPushNode(t)
+	n.containers = []discover.Container{{
+		Cgroup: "/kubepods/" + trainID, ID: trainID, Runtime: "containerd", Known: true, Name: "train", Image: "torch:2",
+		Namespace: "ml", PodName: "train-0", PodUID: "u", ContainerName: "train", Labels: map[string]string{"team": "blue"},
+	}}
+	var own push.Labels
+	for _, name := range []string{
+		"job", "instance", "exported_instance", "id", "name", "image", "container", "pod", "namespace", "container_id", "container_label_team", "x",
+	} {
+		own.Add(name, name, "own")
+	}
+	for _, container := range []string{trainID, ""} {
+		n.feed.Begin()
+		p, why := n.feed.From(push.Origin{Job: "shop", Instance: "i-1", Container: container}).Point(&push.Metric{Name: "level", Kind: push.Gauge}, &own)
+		if why != 0 {
+			t.Fatal(why)
+		}
+		p.Set(1)
+		n.feed.End()
+	}
+	var b sample.Batch
+	if err := n.source.Collect(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.Columns {
+		for i := 1; i < len(c.Group.Labels); i++ {
+			if c.Group.Labels[i-1].Name == c.Group.Labels[i].Name {
+				t.Errorf("%s twice in %v", c.Group.Labels[i].Name, c.Group.Labels)
+			}
+		}
+	}
+}
+
 func TestASenderWaitsForItsContainerToBeNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newPushNode(t)

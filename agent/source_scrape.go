@@ -76,7 +76,7 @@ type scraped struct {
 
 	report *sample.Group   // up and how scrapes go; nil before the first
 	groups []*sample.Group // of its own series, that are in batches
-	held   []sample.Column // for the next tick
+	held   []sample.Column // for the next tick; of their groups some may be in groups too
 }
 
 // Positions in a report.
@@ -227,7 +227,8 @@ func (s *scrapeSource) collect(c *scraped, b *sample.Batch) {
 	}
 	end(b, u.Ended...)
 	if u.Renewed {
-		c.groups, c.held = nil, u.Columns
+		c.groups = slices.DeleteFunc(c.groups, func(g *sample.Group) bool { return slices.Contains(u.Ended, g) })
+		c.held = u.Columns
 	} else {
 		c.add(u.Columns, b)
 	}

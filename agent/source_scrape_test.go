@@ -186,6 +186,20 @@ func (n *scrapeNode) lacks(prefix string) {
 	})
 }
 
+// scraped waits, without a tick, until that many series have been scraped.
+func (n *scrapeNode) scraped(series int) {
+	n.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for limit := time.After(20 * time.Second); n.source.scraper.Stats().Series != series; {
+		select {
+		case <-limit:
+			n.t.Fatalf("%d series, want %d", n.source.scraper.Stats().Series, series)
+		case <-again.C:
+		}
+	}
+}
+
 func scrapedWeb(id string, more map[string]string) discover.Container {
 	c := discover.Container{
 		Cgroup: "/docker/" + id, ID: id, Runtime: "docker", Known: true, Name: "web", Image: "shop:1",
@@ -281,6 +295,27 @@ func TestSeriesThatMoveToANewGroupHaveAValueSoonAfter(t *testing.T) {
 	n.has(stays, "2")
 	if len(n.ended) != 1 {
 		t.Errorf("%d groups have ended, want the one with 2499 series that are gone", len(n.ended))
+	}
+}
+
+// It leaves between the tick at which series ended and the one at which they
+// would have begun again.
+func TestAContainerThatLeavesWhileItsSeriesMoveEndsAllOfThem(t *testing.T) {
+	n := newScrapeNode(t)
+	file := n.start(scrapedWeb("1", nil), "x 1\n")
+	stays := `x{id="/docker/1",image="shop:1",job="web",name="web"}`
+	n.has(stays, "1")
+	// Between two ticks y comes and goes, and z comes.
+	for _, scrape := range []string{"x 2\ny 2\n", "x 3\n", "x 4\nz 4\n"} {
+		n.write(file, scrape)
+		n.scraped(strings.Count(scrape, "\n"))
+	}
+	n.tick()
+	n.list = nil
+	n.version++
+	n.tick()
+	if v, ok := n.last[stays]; ok {
+		t.Errorf("a series of a container that has left stays at %s", v)
 	}
 }
 

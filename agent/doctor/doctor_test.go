@@ -463,7 +463,7 @@ func TestATableIsForPeople(t *testing.T) {
 			Source: "network", Check: "processes", Status: Missing, Loss: "container_network_*",
 			Detail: "none of the processes of 3 \x1b[31mcontainers can be seen", Remedy: hostPID().String(),
 		},
-		{Source: "exit", Check: "pidfd", Status: Limited, Loss: "a loss", Detail: "a detail", Remedy: hostPID().String()},
+		{Source: "exit", Check: "pidfd", Status: Limited, Loss: "a loss", Detail: "one line\n" + strings.TrimSpace(strings.Repeat("a detail ", 12)), Remedy: hostPID().String()},
 		{Source: "gpu", Check: "nvml", Status: Off, Detail: "--no-gpu"},
 	}
 	var b strings.Builder
@@ -477,7 +477,8 @@ network processes   missing  container_network_*
     fix:  docker run --pid=host
     fix:  Kubernetes: hostPID: true
 exit pidfd          limited  a loss
-    seen: a detail
+    seen: one line a detail a detail a detail a detail a detail a detail a detail a detail a detail
+          a detail a detail a detail
     fix:  as for network processes
 gpu nvml            off      nothing: --no-gpu
 `

@@ -31,8 +31,8 @@ type clerk struct {
 	held []Record // oldest first
 
 	version uint64
-	list    map[string]discover.Container // by cgroup; nil before the first look
-	gone    map[string]discover.Container // list as it was before
+	list    map[string]*discover.Container // by cgroup; nil before the first look
+	gone    map[string]*discover.Container // list as it was before
 	listAt  time.Time
 
 	told map[string]Told      // by id, of lives that are not known to have ended
@@ -82,7 +82,7 @@ func (k *clerk) look(now time.Time) {
 	if now.Sub(k.listAt) >= listEvery {
 		k.listAt = now
 		for _, c := range k.list {
-			k.w.ask(request{c, listed})
+			k.w.ask(request{*c, listed})
 		}
 	}
 	if k.w.opts.OOMs != nil {
@@ -108,16 +108,17 @@ func (k *clerk) look(now time.Time) {
 // compare has the reader look at those who have come and gone.
 func (k *clerk) compare(list []discover.Container) {
 	k.gone = k.list
-	k.list = make(map[string]discover.Container, len(list))
-	for _, c := range list {
-		if _, ok := k.gone[c.Cgroup]; !ok {
-			k.w.ask(request{c, listed})
+	k.list = make(map[string]*discover.Container, len(list))
+	for i := range list {
+		c := &list[i]
+		if k.gone[c.Cgroup] == nil {
+			k.w.ask(request{*c, listed})
 		}
 		k.list[c.Cgroup] = c
 	}
 	for path, c := range k.gone {
-		if _, ok := k.list[path]; !ok {
-			k.w.ask(request{c, left})
+		if k.list[path] == nil {
+			k.w.ask(request{*c, left})
 		}
 	}
 }
@@ -136,7 +137,7 @@ func (k *clerk) hearOOMs(ids []string, now time.Time) {
 	}
 	for _, c := range k.list {
 		if news[c.ID] {
-			k.w.ask(request{c, stirred})
+			k.w.ask(request{*c, stirred})
 		}
 	}
 }

@@ -280,3 +280,13 @@ func TestRequestsThatFindNoRoomAreCounted(t *testing.T) {
 		}
 	})
 }
+
+func TestKillsOfALifeThatHasEndedAreItsRecordsAlone(t *testing.T) {
+	inOffice(t, func(t *testing.T, o *office) {
+		o.kills = []Kills{{Life: 1, Cgroup: "/docker/a", N: 1}, {Life: 2, Cgroup: "/docker/b", N: 2}}
+		o.ended(Record{Life: 1, Container: named("a"), Seen: time.Now(), Ended: time.Now()})
+		if got := o.Kills(nil); len(got) != 1 || got[0].Life != 2 {
+			t.Errorf("kills %+v, want those of life 2", got)
+		}
+	})
+}

@@ -67,8 +67,9 @@ type Record struct {
 	// KilledBefore is how many of OOMKills were before it was noticed, where the
 	// watcher came later than the container.
 	KilledBefore uint64
-	IO           []cgroup.DeviceIO // by device, none where there is no account; not to be changed
-	Code         cgroup.Opt[int]   // as of the shell: 128 and more is a signal
+	UsedBefore   cgroup.Nanoseconds // of the CPU time, likewise
+	IO           []cgroup.DeviceIO  // by device, none where there is no account; not to be changed
+	Code         cgroup.Opt[int]    // as of the shell: 128 and more is a signal
 
 	// Complete tells that the group was read when its last process had ended.
 	// Otherwise the numbers are those of the last reading before.
@@ -235,6 +236,7 @@ func (w *Watcher) ended(r Record) {
 		w.stats.Incomplete++
 	}
 	w.finals[r.Container.Cgroup] = r
+	w.kills = slices.DeleteFunc(w.kills, func(k Kills) bool { return k.Life == r.Life }) // its record has them
 	w.order = append(w.order, final{r.Container.Cgroup, r.Life, r.Ended})
 	w.forget(r.Ended)
 	w.mu.Unlock()

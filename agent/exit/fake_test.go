@@ -74,7 +74,7 @@ func TestAnEndThatWasMissedHasWhatWasReadLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := l.next(1)[0]
-	if r.Complete || r.CPU.Usage.V != 7e6 || r.OOMKills.OK {
+	if r.Complete || r.CPU.Usage.V != 7e6 || r.UsedBefore != 7e6 || r.OOMKills.OK {
 		t.Errorf("record %+v", r)
 	}
 	if s := l.Stats(); s.Incomplete != 1 {

@@ -35,9 +35,9 @@ func (k *clerk) release(now time.Time) {
 // name joins a record with what is known of its container.
 func (k *clerk) name(r *Record) {
 	if !r.Container.Known {
-		for _, c := range []map[string]discover.Container{k.list, k.gone} {
-			if c, ok := c[r.Container.Cgroup]; ok && c.Known && c.ID == r.Container.ID {
-				r.Container = c
+		for _, all := range [...]map[string]*discover.Container{k.list, k.gone} {
+			if c := all[r.Container.Cgroup]; c != nil && c.Known && c.ID == r.Container.ID {
+				r.Container = *c
 				break
 			}
 		}

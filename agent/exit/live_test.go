@@ -266,7 +266,9 @@ func TestAContainerIsToldOfEvenIfItsGroupStays(t *testing.T) {
 		c := l.make()
 		l.Appeared(c.Container)
 		eventually(t, "it is followed", func() bool { return l.Stats().Followed == 1 })
-		c.start().end()
+		p := c.start()
+		p.do(work) // long enough for its process to be found
+		p.end()
 		if r := l.next(1)[0]; !r.Complete {
 			t.Errorf("record %+v", r)
 		}

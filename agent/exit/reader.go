@@ -74,10 +74,12 @@ type life struct {
 	is       discover.Container
 	identity uint64 // of its group
 	seen     time.Time
-	peopled  bool   // it has had a process
-	unseen   bool   // its processes have no numbers here
-	ended    bool   // and is only kept until its group is gone
-	before   uint64 // processes killed before it was seen
+	peopled  bool // it has had a process
+	unseen   bool // its processes have no numbers here
+	ended    bool // and is only kept until its group is gone
+
+	killedBefore uint64 // processes, before it was seen
+	usedBefore   cgroup.Nanoseconds
 
 	last  reading
 	empty bool // last was read when no process was left
@@ -258,7 +260,7 @@ func (r *reader) follow(c *discover.Container, why why, now time.Time) {
 	r.settle(l, now)
 	if l.peopled && !l.ended { // it is not new
 		r.refresh(l, now)
-		l.before = l.last.kills.V
+		l.killedBefore, l.usedBefore = l.last.kills.V, l.last.cpu.Usage.V
 	}
 }
 
@@ -327,7 +329,8 @@ func (r *reader) end(l *life, now time.Time, complete bool) {
 	}
 	r.w.ended(Record{
 		Life: l.number, Container: l.is, Seen: l.seen, Ended: now,
-		CPU: l.last.cpu, PeakBytes: l.last.peak, OOMKills: l.last.kills, KilledBefore: l.before, IO: l.last.io,
+		CPU: l.last.cpu, PeakBytes: l.last.peak, OOMKills: l.last.kills, IO: l.last.io,
+		KilledBefore: l.killedBefore, UsedBefore: l.usedBefore,
 		Complete: complete,
 	})
 }
@@ -373,8 +376,8 @@ func (r *reader) report() {
 		if l.pidfd < 0 && l.peopled {
 			unheard++
 		}
-		if n := l.last.kills.V; l.last.kills.OK && n > l.before {
-			kills = append(kills, Kills{l.number, l.is.Cgroup, n - l.before})
+		if n := l.last.kills.V; l.last.kills.OK && n > l.killedBefore {
+			kills = append(kills, Kills{l.number, l.is.Cgroup, n - l.killedBefore})
 		}
 	}
 	r.w.mu.Lock()

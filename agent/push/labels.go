@@ -14,7 +14,7 @@ import (
 // the labels of a target.
 func exported(name string) bool {
 	switch name {
-	case "job", "instance", "node", "agent", "id", "name", "image", "container_id", "le", "quantile":
+	case "job", "instance", "node", "agent", "id", "name", "image", "container", "pod", "namespace", "container_id", "le", "quantile":
 		return true
 	}
 	return strings.HasPrefix(name, "container_label_")
@@ -32,10 +32,13 @@ func reservedName(name string) bool {
 }
 
 // Job makes a sender's own name for itself fit for the label job. Those of the
-// agent's own series are renamed.
+// agent's and the collector's own series are renamed.
 func Job(name string) string {
 	switch name {
-	case "cadvisor", "node-exporter", "dcgm-exporter", "plimsoll-agent", "statsd":
+	case "cadvisor", "node-exporter", "dcgm-exporter", "statsd":
+		return "exported_" + name
+	}
+	if strings.HasPrefix(name, "plimsoll") {
 		return "exported_" + name
 	}
 	return name
@@ -66,12 +69,19 @@ func (l *Labels) Add(name, key, value string) {
 }
 
 // settle returns the labels sorted by name, and whether they are within limits.
+// A sender that is named has its name as exported_instance, so no label of its
+// points is called so.
 // Keys that come to the same name share it: the values stand side by side in
 // the order of the keys, as OpenTelemetry's rules for Prometheus have it. The
 // result is good until the next call.
-func (l *Labels) settle(limits *Options) ([]sample.Label, Reason) {
+func (l *Labels) settle(limits *Options, named bool) ([]sample.Label, Reason) {
 	if len(l.list) > limits.Labels {
 		return nil, TooManyLabels
+	}
+	for i := range l.list {
+		if p := &l.list[i]; named && p.name == "exported_instance" {
+			p.name = "exported_" + p.name
+		}
 	}
 	slices.SortStableFunc(l.list, func(a, b pair) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.key, b.key))

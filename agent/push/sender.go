@@ -89,7 +89,7 @@ func (s *Sender) forgetAliases() {
 // for it.
 func (s *Sender) Point(m *Metric, labels *Labels) (*Point, Reason) {
 	t := s.table
-	list, why := labels.settle(&t.limits)
+	list, why := labels.settle(&t.limits, s.origin.Instance != "")
 	if why != 0 {
 		return nil, why
 	}

@@ -245,12 +245,13 @@ func TestEachLimitHoldsAndLeavesWhatThereIs(t *testing.T) {
 
 func TestNobodyCanSayThatHeIsSomebodyElse(t *testing.T) {
 	b := newBench(t, Options{})
-	b.do("a", level, setting(1), "job", "x", "instance", "x", "node", "x", "name", "x", "id", "x", "container_label_a", "x", "le", "5")
-	const want = `level{exported_container_label_a="x",exported_id="x",exported_instance="x",exported_job="x",exported_le="5",exported_name="x",exported_node="x",job="a"} 1`
+	b.do("a", level, setting(1), "job", "x", "instance", "x", "node", "x", "name", "x", "id", "x", "container_label_a", "x", "le", "5",
+		"container", "x", "pod", "x", "namespace", "x", "container_id", "x")
+	const want = `level{exported_container="x",exported_container_id="x",exported_container_label_a="x",exported_id="x",exported_instance="x",exported_job="x",exported_le="5",exported_name="x",exported_namespace="x",exported_node="x",exported_pod="x",job="a"} 1`
 	if diff := cmp.Diff(want, b.next()); diff != "" {
 		t.Error(diff)
 	}
-	for _, name := range []string{"cadvisor", "statsd"} {
+	for _, name := range []string{"cadvisor", "statsd", "plimsoll-collector"} {
 		if got := Job(name); got != "exported_"+name {
 			t.Errorf("job %q", got)
 		}

@@ -36,11 +36,17 @@ const (
 // weight is as how many series one with a key of so many bytes counts.
 func weight(key int) int { return 1 + key/heavy }
 
-// reserved are the metrics that tell of a scrape itself.
+// reserved are the metrics that tell of a scrape itself, and those that rules and
+// the scaler believe: what these say of containers no container may say.
 func reserved(name string) bool {
 	switch name {
-	case "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling":
+	case "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling", "ALERTS", "ALERTS_FOR_STATE":
 		return true
+	}
+	for _, prefix := range [...]string{"container_", "machine_", "plimsoll_container_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
 	}
 	return false
 }
@@ -207,10 +213,14 @@ func (k *book) rename(of labels.Labels) {
 }
 
 // taken tells whether a label is of all series of the target, or the
-// collector's.
+// collector's. Those that say which container it is are so even where this one
+// has none of that name: it could pass for another.
 func (k *book) taken(name string) bool {
 	switch name {
-	case "job", "instance", "node", "agent":
+	case "job", "instance", "node", "agent", "id", "name", "image":
+		return true
+	}
+	if strings.HasPrefix(name, "container_label_") {
 		return true
 	}
 	for _, l := range k.labels {

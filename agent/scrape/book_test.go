@@ -358,11 +358,13 @@ func TestLabelsThatSayWhereASeriesIsFromAreRenamed(t *testing.T) {
 y{job="a",exported_job="b"} 2
 z{exported_job="a",f="g"} 3
 z{job="a",f="g"} 4
+w{container_label_com_docker_swarm_service_name="other",name="h",image="i",pod="k"} 1
 `)
 	want(t, "series", got, []string{
 		`untyped x{exported_agent="d",exported_id="e",exported_instance="b",exported_job="a",exported_node="c",le="f"} 1`,
 		`untyped y{exported_exported_job="a",exported_job="b"} 2`,
 		`untyped z{exported_job="a",f="g"} 3`,
+		`untyped w{exported_container_label_com_docker_swarm_service_name="other",exported_image="i",exported_name="h",pod="k"} 1`,
 	})
 	want(t, "dropped", s.counted(), map[string]uint64{"duplicate": 1})
 }
@@ -378,9 +380,15 @@ b{__address__="169.254.169.254",c=""} 1
 {"d.e"} 1
 {"f","g.h"="i"} 1
 j:k 1
+ALERTS{alertname="x"} 1
+ALERTS_FOR_STATE{alertname="x"} 1
+container_cpu_usage_seconds_total 1
+machine_cpu_cores 1
+plimsoll_container_cpu_burst_max_ratio 1
+containers 1
 `)
-	want(t, "series", got, []string{`untyped b 1`, `untyped j:k 1`})
-	want(t, "dropped", s.counted(), map[string]uint64{"name": 6, "duplicate": 1})
+	want(t, "series", got, []string{`untyped b 1`, `untyped j:k 1`, `untyped containers 1`})
+	want(t, "dropped", s.counted(), map[string]uint64{"name": 11, "duplicate": 1})
 }
 
 func TestASeriesOutOfBoundsCostsNoOther(t *testing.T) {

@@ -116,11 +116,11 @@ func identity(process string) (uint64, error) {
 const maxOwn = 8
 
 // dial connects to a port of whoever is inside ns: at its loopback, and if
-// nobody listens there at its other addresses. The one in last goes first, and
-// the one that answered is put there.
+// nobody listens there at its other addresses. The one in last goes first if it
+// still is one, and the one that answered is put there.
 func dial(ctx context.Context, ns *os.File, port uint16, last *netip.Addr) (net.Conn, error) {
 	loopback := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
-	if last.IsValid() {
+	if last.IsValid() && (slices.Contains(loopback, *last) || owns(ns, *last)) {
 		if conn, err := connect(ctx, ns, netip.AddrPortFrom(*last, port)); err == nil {
 			return conn, nil
 		}
@@ -214,6 +214,13 @@ func connected(ctx context.Context, socket *os.File) error {
 		return ctx.Err()
 	}
 	return errors.Join(err, outcome)
+}
+
+// owns tells whether an address is of an interface in ns. One that is not may be
+// another container's by now.
+func owns(ns *os.File, addr netip.Addr) bool {
+	own, err := addresses(ns)
+	return err == nil && slices.Contains(own, addr)
 }
 
 // addresses are those of the interfaces in ns but for loopback and link-local

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -185,6 +186,28 @@ func TestLinkLocalAddressesAreNeverDialled(t *testing.T) {
 	h.address("169.254.169.254")
 	_, port := h.listen("169.254.169.254:0")
 	if conn, err := h.dial(port); err == nil {
+		conn.Close()
+		t.Errorf("dialled %v", conn.RemoteAddr())
+	}
+}
+
+// It may have gone to another container in a network that this one is in too.
+func TestAnAddressThatIsNoMoreTheContainersIsNotDialled(t *testing.T) {
+	h := newHouse(t)
+	h.address("10.9.8.7")
+	l, port := h.listen("10.9.8.7:0")
+	last := netip.MustParseAddr("10.9.8.7")
+	conn, err := dial(t.Context(), h.ns, port, &last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	l.Close()
+	// All of 127.0.0.0/8 is loopback, so that it answers and is no address of
+	// an interface.
+	h.listen(net.JoinHostPort("127.9.8.7", strconv.Itoa(int(port))))
+	last = netip.MustParseAddr("127.9.8.7")
+	if conn, err := dial(t.Context(), h.ns, port, &last); err == nil {
 		conn.Close()
 		t.Errorf("dialled %v", conn.RemoteAddr())
 	}

@@ -44,7 +44,7 @@ func (s *Spool) append(b *sample.Batch, samples uint64) error {
 		return err
 	}
 	seg := s.last()
-	s.encode(seg, b, samples)
+	definitions := s.encode(seg, b, samples)
 	if _, err := seg.file.WriteAt(s.buf, seg.size); err != nil {
 		for _, g := range s.fresh {
 			delete(s.refs, g)
@@ -54,6 +54,9 @@ func (s *Spool) append(b *sample.Batch, samples uint64) error {
 		return err
 	}
 	seg.size += int64(len(s.buf))
+	if definitions > 64<<10 && definitions > len(s.buf)/2 {
+		s.buf = nil // the batches that follow need a fraction of it
+	}
 	seg.unsynced = true
 	s.next++
 	s.total += samples
@@ -105,8 +108,9 @@ func (s *Spool) start() error {
 	return nil
 }
 
-// encode puts into s.buf what is to be written.
-func (s *Spool) encode(seg *segment, b *sample.Batch, samples uint64) {
+// encode puts into s.buf what is to be written, and returns how much of it are
+// the definitions before the batch.
+func (s *Spool) encode(seg *segment, b *sample.Batch, samples uint64) (definitions int) {
 	s.buf, s.fresh = s.buf[:0], s.fresh[:0]
 	if seg.size == 0 {
 		s.buf = seg.appendOpening(s.buf)
@@ -120,6 +124,7 @@ func (s *Spool) encode(seg *segment, b *sample.Batch, samples uint64) {
 	at := len(s.buf)
 	s.buf = appendBatch(begin(s.buf), b, s.refs)
 	s.buf = finish(s.buf, at, header{kind: kindBatch, samples: uint32(samples), number: s.next, before: s.total})
+	return at
 }
 
 func (s *Spool) define(g *sample.Group) {

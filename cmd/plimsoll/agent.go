@@ -99,7 +99,7 @@ func (f *agentFlags) addBursts(k *kingpin.CmdClause) {
 	k.Flag("burst.max", "Containers that are read every 100 ms at a time, because they suffer or are labelled plimsoll.resolution.").Default("32").IntVar(&f.bursts)
 	k.Flag("burst.triggers", "Containers by whose pressure the kernel begins that; 0 for as many as descriptors allow, -1 for none.").Default("0").IntVar(&f.burstTriggers)
 	durationVar(k, "burst.min-resolution", "The finest that the collector may ask for.", &f.minResolution, "100ms", 10*time.Millisecond)
-	k.Flag("slowdown.max", "By how much the collector may slow the agent down under overload; 1 for not at all.").Default("4").Uint64Var(&f.maxSlowdown)
+	k.Flag("slowdown.max", "By how much the collector may slow the agent down under overload; 1 for not at all, 0 for as much as leaves all series in sight of queries.").Default("0").Uint64Var(&f.maxSlowdown)
 }
 
 // addCustom adds the metrics of applications.
@@ -189,7 +189,7 @@ func (c *agentCommand) run(ctx context.Context) error {
 }
 
 // trimEvery is how often the pages of the program that are not used leave memory.
-const trimEvery = 15 * time.Second
+const trimEvery = 10 * time.Second
 
 // trim keeps the agent small. One that cannot be runs on.
 func (c *agentCommand) trim(ctx context.Context) error {

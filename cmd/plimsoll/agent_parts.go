@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -55,13 +56,17 @@ type agentParts struct {
 	exits   *exit.Watcher
 	sources []agent.Source
 	loops   []lifecycle.Loop
+	opened  []io.Closer // which an agent that runs closes at its end
 	spool   *spool.Spool
 	agent   *agent.Agent
 }
 
 // settings is where the collector's wishes go.
 func (f *agentFlags) settings() *stream.Settings {
-	return stream.NewSettings(stream.SettingsOptions{MaxSlowdown: f.maxSlowdown, MinResolution: f.minResolution})
+	lanes, _ := f.inForce() // a mistake in them is told when they are used
+	return stream.NewSettings(stream.SettingsOptions{
+		MaxSlowdown: cmp.Or(f.maxSlowdown, lanes.MostSlowdown(f.interval)), MinResolution: f.minResolution,
+	})
 }
 
 func newAgent(opts agentOptions) (*agentParts, error) {
@@ -92,6 +97,18 @@ func newAgent(opts agentOptions) (*agentParts, error) {
 func (p *agentParts) add(s agent.Source, loops ...lifecycle.Loop) {
 	p.sources = append(p.sources, s)
 	p.loops = append(p.loops, loops...)
+	if c, ok := s.(io.Closer); ok {
+		p.opened = append(p.opened, c)
+	}
+}
+
+// addListener adds what takes in metrics at an address.
+func (p *agentParts) addListener(name string, l interface {
+	io.Closer
+	Run(context.Context) error
+}) {
+	p.loops = append(p.loops, lifecycle.Loop{Name: name, Run: l.Run})
+	p.opened = append(p.opened, l)
 }
 
 // addDiscovery makes what knows the containers, from their start to their end.
@@ -137,16 +154,16 @@ func (p *agentParts) addContainers() error {
 		Containers: p.watcher.Containers, OOMs: p.watcher.OOMs(), Exits: p.exits, Saw: bursts.Saw,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, bursts.Close())
 	}
+	p.add(containers)
+	p.add(bursts, lifecycle.Loop{Name: "burst", Run: bursts.Run})
 	networks, err := agent.NetworkSource(agent.NetworkOptions{
 		Proc: p.procfs, CgroupRoot: p.cgroupfs, Containers: p.watcher.Containers, Labels: p.labels, Jobs: p.jobs, Lanes: p.lanes,
 	})
 	if err != nil {
 		return err
 	}
-	p.add(containers)
-	p.add(bursts, lifecycle.Loop{Name: "burst", Run: bursts.Run})
 	p.add(networks)
 	if !p.disk {
 		return nil
@@ -212,14 +229,14 @@ func (p *agentParts) addCustomMetrics() error {
 		if err != nil {
 			return err
 		}
-		p.loops = append(p.loops, lifecycle.Loop{Name: "statsd", Run: l.Run})
+		p.addListener("statsd", l)
 	}
 	if p.otlpGRPC == "" && p.otlpHTTP == "" {
 		return nil
 	}
 	l, err := otlp.Listen(otlp.Options{Table: table, GRPC: p.otlpGRPC, HTTP: p.otlpHTTP, Insecure: p.insecure, Log: p.log})
 	if err == nil {
-		p.loops = append(p.loops, lifecycle.Loop{Name: "otlp", Run: l.Run})
+		p.addListener("otlp", l)
 	}
 	return err
 }
@@ -261,11 +278,19 @@ func (p *agentParts) assemble() (err error) {
 
 func (p *agentParts) run(ctx context.Context) error { return p.agent.Run(ctx) }
 
+// close gives back the spool and, if no agent could be made, all that one would
+// have closed.
 func (p *agentParts) close() error {
-	if p.spool == nil {
-		return nil
+	var errs []error
+	if p.agent == nil {
+		for _, c := range p.opened {
+			errs = append(errs, c.Close())
+		}
 	}
-	return p.spool.Close()
+	if p.spool != nil {
+		errs = append(errs, p.spool.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func backlog(s spool.Stats) agent.Backlog {

@@ -38,7 +38,7 @@ func Executable() error {
 // there comes to stay as a whole. Once, after the first period, it also returns
 // the memory of Go that the start was done with.
 //
-// A period costs some 0.5 ms of CPU, most of it to map again what is used.
+// A period costs the page faults that map again what is used, some 260 in an agent.
 func Loop(ctx context.Context, every time.Duration) error {
 	list, err := executable()
 	if err != nil {

@@ -69,8 +69,8 @@ func TestAKilledAgentLosesAtMostASecond(t *testing.T) {
 	a := agent()
 	const series = `container_memory_usage_bytes{name="c1"}`
 	c.eventually(15*time.Second, `count_over_time(`+series+`[30s]) > 8`, some)
-	a.kill()
 	died := float64(time.Now().UnixMilli()) / 1000
+	a.kill()
 	c.eventually(10*time.Second, `timestamp(`+series+`)`, func([]element) bool { return true })
 	agent()
 	c.eventually(15*time.Second, `count_over_time(`+series+`[30s]) > 12`, some)
