@@ -53,7 +53,7 @@ func (k *clerk) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case r := <-k.w.endings:
-			k.held = append(k.held, r)
+			k.held = append(k.held, *r)
 		case <-timer.C:
 		}
 		now := time.Now()

@@ -115,8 +115,8 @@ const (
 type Watcher struct {
 	opts     Options
 	log      *slog.Logger
-	requests requests    // to the reader
-	endings  chan Record // from the reader to the clerk
+	requests requests     // to the reader
+	endings  chan *Record // from the reader to the clerk
 
 	mu      sync.Mutex
 	finals  map[string]Record // by cgroup, as read
@@ -148,7 +148,7 @@ func New(opts Options) (*Watcher, error) {
 	return &Watcher{
 		opts: opts, log: opts.Log,
 		requests: requests{fd: -1},
-		endings:  make(chan Record, maxEndings),
+		endings:  make(chan *Record, maxEndings),
 		finals:   make(map[string]Record),
 	}, nil
 }
@@ -241,7 +241,7 @@ func (w *Watcher) ended(r Record) {
 	w.forget(r.Ended)
 	w.mu.Unlock()
 	select {
-	case w.endings <- r:
+	case w.endings <- &r:
 	default:
 		w.count(func(s *Stats) { s.Dropped++ })
 	}
