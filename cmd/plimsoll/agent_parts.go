@@ -106,7 +106,8 @@ func (p *agentParts) add(s agent.Source, loops ...lifecycle.Loop) {
 func (p *agentParts) addListener(name string, l interface {
 	io.Closer
 	Run(context.Context) error
-}) {
+},
+) {
 	p.loops = append(p.loops, lifecycle.Loop{Name: name, Run: l.Run})
 	p.opened = append(p.opened, l)
 }
