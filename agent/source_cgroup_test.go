@@ -794,7 +794,7 @@ func TestRowsOfAPodAreLabelledAsKubeletLabelsThem(t *testing.T) {
 	const pod = `,job="cadvisor",namespace="shop",pod="web-0"`
 	series := map[string]string{
 		`container_cpu_usage_seconds_total{cpu="total",id="` + rows[0].Cgroup + `"` + pod + `}`:                                                                                             "5",
-		`container_cpu_usage_seconds_total{cpu="total",id="` + rows[1].Cgroup + `",image="pause:3.9",job="cadvisor",name="` + idleID + `",namespace="shop",pod="web-0"}`:    "0",
+		`container_cpu_usage_seconds_total{cpu="total",id="` + rows[1].Cgroup + `",image="pause:3.9",job="cadvisor",name="` + idleID + `",namespace="shop",pod="web-0"}`:                    "0",
 		`container_cpu_usage_seconds_total{container="web",cpu="total",id="` + rows[2].Cgroup + `",image="shop/web:2.1",job="cadvisor",name="` + busyID + `",namespace="shop",pod="web-0"}`: "4.075270514",
 		`container_cpu_usage_seconds_total{cpu="total",id="/",job="cadvisor"}`:                                                                                                              "8.934960833",
 		`container_processes{id="` + rows[0].Cgroup + `"` + pod + `}`:                                                                                                                       "3",
