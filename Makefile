@@ -33,7 +33,7 @@ e2e: build ## the product as users run it, on a real engine, and in a virtual ma
 bench: ## benchmarks; bench/RESULTS.md holds dated results
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
 
-bench-agents: ## the agent beside cAdvisor, netdata, Telegraf, node_exporter (half an hour; AGENTS= for flags)
+bench-agents: ## the agent beside cAdvisor, netdata, Telegraf, node_exporter (an hour or more; AGENTS= for flags)
 	cd bench/agent && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 4h -args $(AGENTS)
 
 fuzz: ## every fuzz test for FUZZ each (default 10s)

@@ -3,8 +3,8 @@ package cgroup
 // file is one of the kernel's files that a group may have.
 type file uint8
 
-// The files before pressureMemory are read every second or few, so that their
-// descriptors are kept: at most five of a group, for each costs the kernel 5 kB.
+// The files before cpuQuota1 are read every second or few, so that their
+// descriptors are kept: at most seven of a group, for each costs the kernel 5 kB.
 // The others are read less often, or only where a better one is missing.
 const (
 	cpuStat2 file = iota
@@ -16,9 +16,9 @@ const (
 	memoryStat1
 	memoryStat2
 	pressureCPU
-
 	pressureMemory
 	pressureIO
+
 	cpuQuota1
 	cpuPeriod1
 	cpuShares1
@@ -49,7 +49,7 @@ const (
 	ioStat2
 
 	files
-	kept = pressureMemory
+	kept = cpuQuota1
 )
 
 // either is the version of a file that is the same in both.

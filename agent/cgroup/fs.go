@@ -23,7 +23,7 @@ type Options struct {
 	Root  string // of the control groups; "/sys/fs/cgroup" if empty
 	Sysfs string // for the names of devices; "/sys" if empty
 
-	// MaxOpen bounds the descriptors that groups keep open, about five each.
+	// MaxOpen bounds the descriptors that groups keep open, about seven each.
 	// Past it a group is read by opening its files every time, which costs a
 	// few microseconds more. 0 stands for half of what the process may open.
 	MaxOpen int

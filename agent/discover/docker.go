@@ -26,6 +26,7 @@ import (
 const (
 	callLimit  = 5 * time.Second
 	checkEvery = 2 * time.Second
+	pingEvery  = 10 * time.Second
 	listEvery  = 30 * time.Second
 	maxBackoff = 5 * time.Second
 )
@@ -127,6 +128,7 @@ func (d *docker) follow(ctx context.Context, api *client.Client, messages <-chan
 	close(always)
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
+	answered := listed
 	for {
 		var ask <-chan struct{}
 		if len(unstarted) > 0 {
@@ -149,9 +151,10 @@ func (d *docker) follow(ctx context.Context, api *client.Client, messages <-chan
 			if d.out.unknown() && d.out.state() != seen || time.Since(listed) > listEvery {
 				err = d.list(ctx, api)
 				listed, seen = time.Now(), d.out.state()
-				unstarted = d.out.unstarted()
-			} else {
+				answered, unstarted = listed, d.out.unstarted()
+			} else if time.Since(answered) > pingEvery {
 				err = d.ping(ctx, api)
+				answered = time.Now()
 			}
 		}
 		if err != nil {

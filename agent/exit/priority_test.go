@@ -84,11 +84,11 @@ func TestPriorityIsGivenUpWhileThereIsTooMuchToDo(t *testing.T) {
 		r := &reader{w: w, log: slog.New(slog.DiscardHandler)}
 		r.raise()
 		r.cpuUsed = cpuTime() - 2*busy // as if it had been used since the last sweep
-		r.spare()
+		r.spare(sweepEvery)
 		if p, _ := policy(t); p != unix.SCHED_NORMAL || r.priority != NoPriority {
 			t.Errorf("busy: policy %d, %s", p, r.priority)
 		}
-		r.spare()
+		r.spare(sweepEvery)
 		if p, _ := policy(t); p != unix.SCHED_RR || r.priority != RoundRobin {
 			t.Errorf("at ease again: policy %d, %s", p, r.priority)
 		}

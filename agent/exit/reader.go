@@ -15,8 +15,10 @@ import (
 
 // How often things are looked at that nobody has told of.
 const (
-	sweepEvery = time.Second
-	readEvery  = 15 // sweeps from one reading of a container to the next; when it is younger it is read in each
+	sweepEvery = time.Second      // while there is somebody whose end could go unnoticed
+	calmEvery  = 5 * time.Second  // otherwise
+	young      = 15 * time.Second // a container that is younger is read in each sweep
+	readEvery  = time.Minute      // any other
 	retryEvery = 20 * time.Millisecond
 )
 
@@ -54,8 +56,8 @@ type reader struct {
 	watches map[int32]*life
 	uneasy  map[*life]bool // to be looked at again before the sweep
 
-	sweeps   uint64
-	sweepAt  time.Time
+	sweepAt  time.Time // the next
+	sweptAt  time.Time
 	cpuUsed  int64 // by the thread, at the last sweep
 	priority Priority
 	stepped  bool // down, for having been busy
@@ -81,8 +83,9 @@ type life struct {
 	killedBefore uint64 // processes, before it was seen
 	usedBefore   cgroup.Nanoseconds
 
-	last  reading
-	empty bool // last was read when no process was left
+	last   reading
+	readAt time.Time
+	empty  bool // last was read when no process was left
 
 	pid, pidfd       int   // of the process that is watched; -1 if none
 	members, changes int32 // inotify watches of cgroup.procs and cgroup.events; -1 if none
@@ -159,7 +162,8 @@ func (r *reader) run() error {
 	runtime.LockOSThread() // never unlocked: the thread ends with its priority
 	defer r.close()
 	r.raise()
-	r.sweepAt = time.Now().Add(sweepEvery)
+	r.sweptAt = time.Now()
+	r.sweepAt = r.sweptAt.Add(sweepEvery)
 	for {
 		n, err := unix.EpollWait(r.epoll, r.events[:], r.pause())
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -209,8 +213,10 @@ func (r *reader) serve(events []unix.EpollEvent, now time.Time) (over bool) {
 			r.settle(l, now)
 		}
 	}
+	if len(events) > 0 { // the calm is over
+		r.sweepBy(now.Add(sweepEvery))
+	}
 	if !now.Before(r.sweepAt) {
-		r.sweepAt = now.Add(sweepEvery)
 		r.sweep(now)
 	}
 	return over
@@ -255,6 +261,7 @@ func (r *reader) follow(c *discover.Container, why why, now time.Time) {
 		return
 	}
 	l := &life{number: r.next, is: *c, identity: identity, seen: now, pid: -1, pidfd: -1, members: -1, changes: -1}
+	l.readAt = now.Add(-time.Duration(l.number) * time.Second % readEvery) // not all at a time
 	r.next++
 	r.lives[l.number], r.byPath[c.Cgroup] = l, l
 	r.settle(l, now)
@@ -304,6 +311,7 @@ func (r *reader) refresh(l *life, now time.Time) {
 	}
 	got, s := r.read(l, false)
 	l.last.update(got)
+	l.readAt = now
 	if s != there {
 		r.end(l, now, l.empty)
 		r.drop(l, s, now)
@@ -350,18 +358,29 @@ func (r *reader) drop(l *life, s state, now time.Time) {
 // sweep looks at those who can go unnoticed, and at all once in a while: should
 // an end be missed, what was read last is told.
 func (r *reader) sweep(now time.Time) {
-	r.sweeps++
+	next := now.Add(calmEvery)
 	for _, l := range r.lives {
-		young := now.Sub(l.seen) < readEvery*sweepEvery
-		if young || l.ended || l.pidfd < 0 || (l.number+r.sweeps)%readEvery == 0 {
+		uncertain := now.Sub(l.seen) < young || l.ended || l.pidfd < 0
+		if uncertain {
+			next = now.Add(sweepEvery)
+		}
+		if uncertain || now.Sub(l.readAt) >= readEvery {
 			r.refresh(l, now)
 		}
 		if !l.ended && l.pidfd < 0 && (l.peopled || l.members < 0) {
 			r.settle(l, now)
 		}
 	}
-	r.spare()
+	r.spare(now.Sub(r.sweptAt))
+	r.sweptAt, r.sweepAt = now, next
 	r.report()
+}
+
+// sweepBy has the next sweep be no later.
+func (r *reader) sweepBy(at time.Time) {
+	if at.Before(r.sweepAt) {
+		r.sweepAt = at
+	}
 }
 
 // report makes public how things are.
@@ -400,10 +419,10 @@ func (r *reader) raise() {
 }
 
 // spare gives priority up while there is too much to do for it, and takes it
-// again afterwards.
-func (r *reader) spare() {
+// again afterwards. It tells by what was done in the given time.
+func (r *reader) spare(in time.Duration) {
 	used := cpuTime()
-	lately := used - r.cpuUsed
+	lately := int64(float64(used-r.cpuUsed) / max(in.Seconds(), 1))
 	r.cpuUsed = used
 	switch {
 	case !r.stepped && lately > busy && r.priority != NoPriority:

@@ -27,6 +27,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
 )
 
@@ -458,16 +460,18 @@ func (p *process) tree() []int {
 	return tree
 }
 
-// cpu is the user and system time of all, and of their children that ended
-// (fields 14 to 17 of /proc/PID/stat, in ticks of 10 ms).
+// cpu is the processor time of all, in ns by clock_gettime(2), and that of their
+// children that ended (fields 16 and 17 of /proc/PID/stat, in ticks of 10 ms).
 func (p *process) cpu() time.Duration {
 	total := time.Duration(0)
 	for _, pid := range p.tree() {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
+		var used unix.Timespec
+		if err != nil || unix.ClockGettime(clockOf(pid), &used) != nil {
 			continue
 		}
-		for _, ticks := range strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))[11:15] {
+		total += time.Duration(used.Nano())
+		for _, ticks := range strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))[13:15] {
 			n, err := strconv.Atoi(ticks)
 			must(err)
 			total += time.Duration(n) * 10 * time.Millisecond
@@ -475,6 +479,9 @@ func (p *process) cpu() time.Duration {
 	}
 	return total
 }
+
+// clockOf is the CPU clock of a process as clock_getcpuclockid(3) makes it.
+func clockOf(pid int) int32 { return int32(^pid<<3 | 2) }
 
 // rss is in MB of 10^6 bytes.
 func (p *process) rss() float64 {
