@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -118,12 +119,16 @@ func verifyPostings(ctx context.Context, ix tsdb.IndexReader) error {
 }
 
 // blockTimes is what a block covers, as far as it still says: by its
-// description, else, as both ends, by the time of its making in its name.
+// description, else by its index, else, as both ends, by the time of its making
+// in its name.
 func blockTimes(dir string) (from, to time.Time) {
 	var meta tsdb.BlockMeta
 	data, err := os.ReadFile(filepath.Join(dir, "meta.json"))
 	if err == nil && json.Unmarshal(data, &meta) == nil && meta.MaxTime > 0 {
 		return time.UnixMilli(meta.MinTime).UTC(), time.UnixMilli(meta.MaxTime).UTC()
+	}
+	if from, to, err := indexTimes(filepath.Join(dir, "index")); err == nil && !from.After(to) {
+		return from, to
 	}
 	id, err := ulid.ParseStrict(filepath.Base(dir))
 	if err != nil {
@@ -131,4 +136,33 @@ func blockTimes(dir string) (from, to time.Time) {
 	}
 	made := ulid.Time(id.Time()).UTC()
 	return made, made
+}
+
+// indexTimes is what the chunks that an index names cover.
+func indexTimes(path string) (from, to time.Time, err error) {
+	r, err := index.NewFileReader(path, index.DecodePostingsRaw)
+	if err != nil {
+		return from, to, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	name, value := index.AllPostingsKey()
+	all, err := r.Postings(context.Background(), name, value)
+	if err != nil {
+		return from, to, err
+	}
+	var (
+		builder labels.ScratchBuilder
+		metas   []chunks.Meta
+		mint    = int64(math.MaxInt64)
+		maxt    = int64(math.MinInt64)
+	)
+	for all.Next() {
+		if err := r.Series(all.At(), &builder, &metas); err != nil {
+			return from, to, err
+		}
+		for _, m := range metas {
+			mint, maxt = min(mint, m.MinTime), max(maxt, m.MaxTime)
+		}
+	}
+	return time.UnixMilli(mint).UTC(), time.UnixMilli(maxt).UTC(), all.Err()
 }

@@ -26,16 +26,21 @@ type Loss struct {
 	What string // "block 01JB…", "wal from segment 7"
 	Why  error
 	// From and To are what it covered. For a block these are sample times, for
-	// a log the times at which it was written. Zero if not known.
+	// a log the times at which it was written. Zero if not known; if they are
+	// equal, only the end is known.
 	From, To time.Time
 	Bytes    int64
-	Kept     string // where it lies now; empty if it could not be kept
+	Kept     string // where it lies now; empty if it is still where it was, or could not be kept
+	// CutShort says that it is only the end of the log, which a kill or a failed
+	// write has cut short: nothing that a Sync had covered was in it.
+	CutShort bool
 }
 
 // check looks at everything the TSDB would refuse to start with, or would
-// answer no query over, and moves it into quarantine.
-func check(ctx context.Context, dir string) ([]Loss, error) {
-	losses, err := checkBlocks(ctx, dir)
+// answer no query over, and moves it into quarantine. Blocks that are in sound
+// are believed, and those found to be sound are added.
+func check(ctx context.Context, dir string, sound map[string]bool) ([]Loss, error) {
+	losses, err := checkBlocks(ctx, dir, sound)
 	if err != nil {
 		return losses, err
 	}
@@ -45,14 +50,14 @@ func check(ctx context.Context, dir string) ([]Loss, error) {
 
 // checkBlocks reads the index of every block, so its time grows with the data:
 // some two seconds for a million series.
-func checkBlocks(ctx context.Context, dir string) ([]Loss, error) {
+func checkBlocks(ctx context.Context, dir string, sound map[string]bool) ([]Loss, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
-		if _, err := ulid.ParseStrict(e.Name()); err == nil && e.IsDir() {
+		if _, err := ulid.ParseStrict(e.Name()); err == nil && e.IsDir() && !sound[e.Name()] {
 			names = append(names, e.Name())
 		}
 	}
@@ -73,6 +78,7 @@ func checkBlocks(ctx context.Context, dir string) ([]Loss, error) {
 	var losses []Loss
 	for i, name := range names {
 		if damage[i] == nil {
+			sound[name] = true
 			continue
 		}
 		l, err := setBlockAside(dir, name, damage[i])
@@ -118,7 +124,7 @@ func numbered(dir string) ([]file, error) {
 		if err != nil {
 			continue
 		}
-		info, err := e.Info()
+		info, err := os.Stat(filepath.Join(dir, e.Name())) // what a link points to, in a shadow
 		if err != nil {
 			return nil, err
 		}

@@ -23,12 +23,22 @@ const keepDir = "opening"
 type memory struct {
 	dir  string
 	logs map[string][]file // by subdirectory
+	last ending
 }
+
+// ending is how whoever wrote a log last has ended.
+type ending int
+
+const (
+	byClose   ending = iota
+	byKill           // its last write may have been cut short
+	byFailure        // its last writes have failed, and what was written since is worth nothing
+)
 
 // remember notes the segments and gives them second names where the file system
 // can do that.
-func remember(dir string) (*memory, error) {
-	m := &memory{dir, map[string][]file{}}
+func remember(dir string, last ending) (*memory, error) {
+	m := &memory{dir, map[string][]file{}, last}
 	if err := m.forget(); err != nil { // of an opening that did not end
 		return nil, err
 	}
@@ -90,8 +100,9 @@ func (m *memory) keep(sub string, cut []file) Loss {
 		What: fmt.Sprintf("%s from segment %s", sub, cut[0].name),
 		From: m.startOf(sub, cut[0]), To: cut[len(cut)-1].info.ModTime(),
 	}
-	sound, why := corruption(filepath.Join(m.dir, keepDir, sub, cut[0].name))
+	sound, torn, why := corruption(filepath.Join(m.dir, keepDir, sub, cut[0].name))
 	l.Bytes, l.Why = -sound, why
+	l.CutShort = m.isNewest(sub, cut) && (m.last == byFailure || m.last == byKill && torn)
 	for _, s := range cut {
 		l.Bytes += s.info.Size()
 		// Whether it can be kept does not change what is lost.
@@ -100,6 +111,16 @@ func (m *memory) keep(sub string, cut []file) Loss {
 		}
 	}
 	return l
+}
+
+// isNewest tells whether nothing was written behind the first of the segments.
+func (m *memory) isNewest(sub string, cut []file) bool {
+	for _, s := range m.logs[sub] {
+		if s.n > cut[0].n && s.info.Size() > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // startOf is when a segment was begun, which is when the one before it was
@@ -114,12 +135,17 @@ func (m *memory) startOf(sub string, s file) time.Time {
 	return start
 }
 
-// corruption returns how many bytes of a segment are sound, and what follows.
-func corruption(path string) (sound int64, why error) {
+// corruption returns how many bytes of a segment are sound, and what follows:
+// torn if that is the beginning of a record and then the end of the file.
+func corruption(path string) (sound int64, torn bool, why error) {
 	name := filepath.Base(path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false, fmt.Errorf("segment %s is corrupt", name)
+	}
 	segment, err := wlog.OpenReadSegment(path)
 	if err != nil {
-		return 0, fmt.Errorf("segment %s is corrupt", name)
+		return 0, false, fmt.Errorf("segment %s is corrupt", name)
 	}
 	buffered := wlog.NewSegmentBufReader(segment)
 	defer func() { _ = buffered.Close() }() // it was only read
@@ -128,7 +154,7 @@ func corruption(path string) (sound int64, why error) {
 		sound = r.Offset()
 	}
 	if corrupt, ok := errors.AsType[*wlog.CorruptionErr](r.Err()); ok {
-		return sound, fmt.Errorf("segment %s: corrupt after byte %d: %w", name, sound, corrupt.Err)
+		return sound, corrupt.Offset >= info.Size(), fmt.Errorf("segment %s: corrupt after byte %d: %w", name, sound, corrupt.Err)
 	}
-	return 0, fmt.Errorf("segment %s: its records are whole, but make no sense", name)
+	return 0, false, fmt.Errorf("segment %s: its records are whole, but make no sense", name)
 }

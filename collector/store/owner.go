@@ -26,9 +26,11 @@ const ownerFile = "owner"
 type owner struct {
 	file    *os.File
 	unclean bool // whoever had it before did not close it
+	signed  bool // the file says that we have it
 }
 
-// claim makes the directory if need be and takes it, or says who has it.
+// claim makes the directory if need be and takes it, or says who has it. Nothing
+// is written yet but what must be new.
 func claim(dir string) (*owner, error) {
 	path := filepath.Join(dir, ownerFile)
 	// A log without a word about its owner comes from elsewhere, say a copy or
@@ -41,6 +43,9 @@ func claim(dir string) (*owner, error) {
 		return nil, unwritable(dir, err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if errors.Is(err, unix.EROFS) { // a lock needs no more than that
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, unwritable(dir, err)
 	}
@@ -55,6 +60,10 @@ func unwritable(dir string, err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) && p.Path == dir {
 		err = p.Err // the path is named already
+	}
+	if lacksRoom(err) {
+		return fmt.Errorf("data directory %s cannot be written: %w; "+
+			"there is nothing yet that could be read: give it room, or choose another directory", dir, err)
 	}
 	return fmt.Errorf("data directory %s cannot be written: %w; "+
 		"give it to the user that runs the collector (uid %d), or choose another directory", dir, err, os.Getuid())
@@ -74,12 +83,15 @@ func (o *owner) take(dir string) error {
 		return fmt.Errorf("lock %s: %w; the file system must support flock", o.file.Name(), locked)
 	}
 	o.unclean = o.unclean || len(before) > 0
-	return o.sign()
+	return nil
 }
 
 // sign writes who we are and makes sure that it stays written: the next process
 // must find it even if this one dies at once.
 func (o *owner) sign() error {
+	if o.signed {
+		return nil
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
@@ -87,17 +99,25 @@ func (o *owner) sign() error {
 	if err := o.write(fmt.Sprintf("pid %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))); err != nil {
 		return fmt.Errorf("write owner: %w", err)
 	}
-	return syncDir(filepath.Dir(o.file.Name()))
+	if err := syncDir(filepath.Dir(o.file.Name())); err != nil {
+		return fmt.Errorf("write owner: %w", err)
+	}
+	o.signed = true
+	return nil
 }
 
+// write replaces what the file says. The file that is locked may have been opened
+// while nothing could be written.
 func (o *owner) write(text string) error {
-	if err := o.file.Truncate(0); err != nil {
+	f, err := os.OpenFile(o.file.Name(), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
 		return err
 	}
-	if _, err := o.file.WriteAt([]byte(text), 0); err != nil {
-		return err
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
 	}
-	return o.file.Sync()
+	return errors.Join(err, f.Close())
 }
 
 // release marks the directory as cleanly left and gives it back.

@@ -17,7 +17,9 @@ import (
 // process and not that of the machine.
 type syncer struct {
 	dir     string
-	seconds prometheus.Histogram
+	seconds prometheus.Observer
+	lost    func() error // why what was committed is not in the log, or nil
+	fail    func(error)  // hears of a round that failed
 
 	mu      sync.Mutex
 	next    *round // will begin once the one under way has ended; nil if nobody waits
@@ -34,15 +36,8 @@ type round struct {
 	err  error
 }
 
-func newSyncer(dir string) *syncer {
-	return &syncer{
-		dir: dir, from: map[string]int{},
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "plimsoll_store_sync_duration_seconds",
-			Help:    "Time to bring the write-ahead log to stable storage.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8), // 0.5 ms to 8 s
-		}),
-	}
+func newSyncer(dir string, seconds prometheus.Observer, lost func() error, fail func(error)) *syncer {
+	return &syncer{dir: dir, seconds: seconds, lost: lost, fail: fail, from: map[string]int{}}
 }
 
 // wait joins the next round and returns when it has ended. A round that is
@@ -82,7 +77,9 @@ func (s *syncer) run() {
 		s.mu.Unlock()
 
 		if r.err == nil {
-			r.err = s.flush()
+			if r.err = s.flush(); r.err != nil {
+				s.fail(r.err)
+			}
 		}
 		s.mu.Lock()
 		s.failed = r.err
@@ -94,14 +91,10 @@ func (s *syncer) run() {
 // stop waits for the rounds under way.
 func (s *syncer) stop() { s.wg.Wait() }
 
-// broken tells whether a round has failed.
-func (s *syncer) broken() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failed != nil
-}
-
 func (s *syncer) flush() error {
+	if err := s.lost(); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
 	timer := prometheus.NewTimer(s.seconds)
 	defer timer.ObserveDuration()
 	for _, sub := range []string{walDir, wblDir} {

@@ -70,7 +70,7 @@ func TestSyncFlushesTheSegmentThatWasNotFullTheLastTime(t *testing.T) {
 }
 
 func TestAHangingDiskDoesNotHoldTheCallerForEver(t *testing.T) {
-	y := newSyncer(t.TempDir())
+	y := newSyncer(t.TempDir(), newMetrics().syncSeconds, func() error { return nil }, func(error) {})
 	y.running = true // a round that never ends
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -56,6 +56,9 @@ func (g *group) columns() map[string]float64 {
 		c["container_cpu_cfs_burst_periods_total{}"] = cpu["nr_bursts"]
 		c["container_cpu_cfs_burst_seconds_total{}"] = cpu["burst_usec"] / 1e6
 	}
+	if limit, ok := g.openFiles(); ok {
+		c["container_ulimits_soft{ulimit=max_open_files}"] = limit
+	}
 	c["container_spec_cpu_shares{}"] = shares(number(g.read("cpu.weight")))
 
 	usage, stat := number(g.read("memory.current")), g.keyed("memory.stat")
@@ -184,4 +187,21 @@ func limit(s string) float64 {
 		return 0
 	}
 	return number(s)
+}
+
+// openFiles is the soft limit of the group's first process, if it has one.
+func (g *group) openFiles() (most float64, ok bool) {
+	first, _, _ := strings.Cut(strings.TrimSpace(g.read("cgroup.procs")), "\n")
+	if first == "" || g.pod {
+		return 0, false
+	}
+	data, err := os.ReadFile("/proc/" + first + "/limits")
+	if err != nil {
+		return 0, false
+	}
+	_, rest, ok := strings.Cut(string(data), "Max open files")
+	if !ok {
+		return 0, false
+	}
+	return number(strings.Fields(rest)[0]), true
 }

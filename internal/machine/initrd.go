@@ -1,11 +1,38 @@
-//go:build e2e
-
-package v2
+package machine
 
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
 )
+
+// Initrd makes the first file system of a machine: the files given, by the names
+// they have there, and empty directories to mount on. init is what starts. It is
+// not compressed: to unpack takes longer there than to load.
+func Initrd(t testing.TB, files map[string]string) string {
+	t.Helper()
+	var archive bytes.Buffer
+	w := cpio{to: &archive}
+	for _, name := range []string{"dev", "proc", "sys", "tmp", "data"} {
+		w.dir(name)
+	}
+	w.device("dev/console", 5, 1)
+	for name, from := range files {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.file(name, data)
+	}
+	w.end()
+	path := filepath.Join(t.TempDir(), "initrd")
+	if err := os.WriteFile(path, archive.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 // cpio writes an archive that a kernel unpacks as its first file system, in the
 // format "newc" of its Documentation/driver-api/early-userspace/buffer-format.rst.
