@@ -18,14 +18,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/route"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/httputil"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 )
 
 // Prefix is the path below which the API answers.
 const Prefix = "/api/v1"
+
+// FederationPath is where samples are given away in the text format.
+const FederationPath = "/federate"
 
 // Store is what the API reads.
 type Store interface {
@@ -46,30 +51,52 @@ type Statistics interface {
 type Options struct {
 	Store  Store
 	Engine *promql.Engine // see NewEngine
+	// Queryable is what queries read if that is more than the store, such as its
+	// rollups. It must be this collector's own: who merges collectors asks each
+	// for what it has. Remote read and federation give away the store's alone.
+	Queryable storage.SampleAndChunkQueryable
 	// Rules is the rule manager; nil if there are no rules.
 	Rules v1.RulesRetriever
 	// Metadata lists what is known of the metrics stored; nil if nothing is.
 	Metadata func() []Metric
-	// Flags are what status/flags shows, secrets left out.
+	// Targets lists who sends samples; nil if nobody does.
+	Targets func() []Target
+	// Flags are what status/flags shows, secrets left out. Durations are shown as
+	// Prometheus writes them, "1h30m" and not "1h30m0s": Thanos reads some.
 	Flags map[string]string
 	// Retention as status/runtimeinfo shows it: "15d or 80%".
 	Retention string
-	Build     v1.PrometheusVersion
-	Started   time.Time
-	Log       *slog.Logger
+	// ExternalLabels tell this collector from others, where samples leave it:
+	// remote read and federation. status/config shows them.
+	ExternalLabels labels.Labels
+	Build          v1.PrometheusVersion
+	Started        time.Time
+	Bounds         Bounds
+
+	// RemoteWrite and OTLP take samples in; nil for off.
+	RemoteWrite, OTLP http.Handler
+	// Snapshot copies the store into a directory, what is only in memory too if
+	// withHead is set; nil for off.
+	Snapshot func(dir string, withHead bool) error
+
+	Log *slog.Logger
 	// Registerer takes the API's own metrics; one API per registry. Gatherer
 	// is where status/tsdb and status/runtimeinfo find the store's.
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
 }
 
-// New makes the API. Mount it at Prefix + "/", with the paths as they come.
+// New makes the API. Mount it at Prefix + "/" and FederationPath, with the paths
+// as they come.
 //
-// It cannot be used to change anything: remote write, OTLP and the admin
-// endpoints answer that they are off. Nor does it allow other origins.
+// What is not given cannot be used: remote write, OTLP and the snapshot then
+// answer that they are off, and deleting always does. No other origin may read.
 func New(opts Options) (http.Handler, error) {
 	if opts.Store == nil || opts.Engine == nil {
 		return nil, errors.New("the query API needs a store and an engine")
+	}
+	if opts.Queryable == nil {
+		opts.Queryable = opts.Store
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -81,12 +108,41 @@ func New(opts Options) (http.Handler, error) {
 		// Prometheus' handlers would fall back on the process-wide one.
 		opts.Registerer = prometheus.NewRegistry()
 	}
+	guard, err := newGuard(opts.Bounds, opts.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	federation, err := newFederation(opts)
+	if err != nil {
+		return nil, err
+	}
 	router := route.New()
 	newAPI(opts).Register(router)
 
 	mux := http.NewServeMux()
-	mux.Handle(Prefix+"/", http.StripPrefix(Prefix, router))
+	api := http.StripPrefix(Prefix, router)
+	mux.Handle(Prefix+"/", api)
+	engine, other := costly()
+	for _, path := range engine {
+		mux.Handle(Prefix+path, guard.wrap(api))
+	}
+	for _, path := range other {
+		mux.Handle(Prefix+path, guard.timed(api))
+	}
+	mux.Handle("POST "+Prefix+"/admin/tsdb/snapshot", guard.wrap(api)) // takes as long as it takes
+	mux.Handle("POST "+Prefix+"/read", guard.timed(opts.remoteRead()))
+	mux.Handle("GET "+FederationPath, guard.timed(httputil.CompressionHandler{Handler: federation}))
 	mux.Handle("GET "+Prefix+"/metadata", metadata(opts.Metadata))
+	mux.HandleFunc("PUT "+Prefix+"/admin/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "send it by POST", http.StatusMethodNotAllowed)
+	})
+	if opts.RemoteWrite != nil {
+		mux.Handle("POST "+Prefix+"/write", opts.RemoteWrite)
+	}
+	if opts.OTLP != nil {
+		mux.Handle("POST "+Prefix+"/otlp/v1/metrics", opts.OTLP)
+	}
 	return mux, nil
 }
 

@@ -1,16 +1,24 @@
 package query_test
 
 import (
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/plimsoll-io/plimsoll/collector/query"
 )
@@ -203,6 +211,105 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("got %s", body.Data)
 			}
 		})
+	}
+}
+
+func TestWhatIsGivenIsServed(t *testing.T) {
+	opts := options(t)
+	took := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
+	opts.RemoteWrite, opts.OTLP = http.HandlerFunc(took), http.HandlerFunc(took)
+	var copied string
+	opts.Snapshot = func(dir string, withHead bool) error {
+		copied = fmt.Sprint(dir, " ", withHead)
+		return nil
+	}
+	opts.ExternalLabels = labels.FromStrings("plimsoll_cluster", "eu")
+	opts.Targets = func() []query.Target {
+		return []query.Target{
+			{Pool: "agents", Address: "n1:9100", Labels: map[string]string{"job": "plimsoll-agent", "instance": "n1:9100", "node": "n1"}, Seen: start, Interval: time.Second},
+			{Pool: "agents", Address: "n2:9100", Labels: map[string]string{"job": "plimsoll-agent", "instance": "n2:9100", "node": "n2"}, Seen: start, Err: errors.New("lost 5 min ago")},
+		}
+	}
+	api := makeAPI(t, opts)
+	for path, want := range map[string]struct {
+		method string
+		code   int
+		says   string
+	}{
+		"/write":                       {http.MethodPost, http.StatusTeapot, ""},
+		"/otlp/v1/metrics":             {http.MethodPost, http.StatusTeapot, ""},
+		"/admin/tsdb/delete_series":    {http.MethodPost, http.StatusBadRequest, "match[]"},
+		"/admin/tsdb/clean_tombstones": {http.MethodPost, off, "nothing is deleted on request"},
+		"/status/config":               {http.MethodGet, ok, "plimsoll_cluster: eu"},
+		"/scrape_pools":                {http.MethodGet, ok, `["agents"]`},
+		"/targets": {http.MethodGet, ok, `"labels":{"instance":"n1:9100","job":"plimsoll-agent","node":"n1"},"scrapePool":"agents","scrapeUrl":"push://n1:9100",` +
+			`"globalUrl":"push://n1:9100","lastError":"","lastScrape":"` + start.Format(time.RFC3339) + `","lastScrapeDuration":0,"health":"up","scrapeInterval":"1s"`},
+	} {
+		if w := ask(api, want.method, path, ""); w.Code != want.code || !strings.Contains(w.Body.String(), want.says) {
+			t.Errorf("%s: %d %s, want %d and %q", path, w.Code, w.Body, want.code, want.says)
+		}
+	}
+	if w := ask(api, http.MethodGet, "/targets", "state=active"); !strings.Contains(w.Body.String(), `"lastError":"lost 5 min ago"`) {
+		t.Errorf("%s", w.Body)
+	}
+	w := ask(api, http.MethodPost, "/admin/tsdb/snapshot", "")
+	var body struct{ Data struct{ Name string } }
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != ok {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if want := filepath.Join(opts.Store.Dir(), "snapshots", body.Data.Name) + " true"; copied != want {
+		t.Errorf("copied %q, want %q", copied, want)
+	}
+	var at string
+	opts.Snapshot = func(dir string, _ bool) error {
+		at = dir
+		return errors.New("the disk is full")
+	}
+	opts.Registerer = nil
+	if w := ask(makeAPI(t, opts), http.MethodPost, "/admin/tsdb/snapshot", ""); w.Code == ok || !strings.Contains(w.Body.String(), "the disk is full") {
+		t.Errorf("a snapshot that fails: %d %s", w.Code, w.Body)
+	}
+	if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s stays: %v", at, err)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		copied = ""
+		if w := ask(api, method, "/admin/tsdb/snapshot", ""); w.Code == ok || copied != "" {
+			t.Errorf("%s makes a snapshot: %d", method, w.Code)
+		}
+	}
+}
+
+// Thanos' sidecar reads durations from here, by Prometheus' rules.
+func TestDurationsOfFlagsAreSpeltAsPrometheusDoes(t *testing.T) {
+	opts := options(t)
+	want := map[string]string{}
+	opts.Flags = map[string]string{}
+	for given, shown := range map[string]string{
+		"2h0m0s": "2h", "1h30m0s": "1h30m", "36h": "1d12h", "1.5s": "1s500ms", "15d": "15d", "10µs": "10µs", // Prometheus has nothing as short
+		"0": "0", "0s": "0s", "-1s": "-1s", "50000000": "50000000", "data/2h0m0s": "data/2h0m0s", "": "",
+	} {
+		opts.Flags["flag."+given], want["flag."+given] = given, shown
+	}
+	var body struct{ Data map[string]string }
+	if err := json.Unmarshal(ask(makeAPI(t, opts), http.MethodGet, "/status/flags", "").Body.Bytes(), &body); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, body.Data); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnswersAreCompressedForThoseWhoAsk(t *testing.T) {
+	api := newAPI(t)
+	for _, path := range []string{query.Prefix + "/query?query=load&time=" + at(100), query.FederationPath + "?match[]=load"} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if _, err := gzip.NewReader(w.Body); w.Code != ok || w.Header().Get("Content-Encoding") != "gzip" || err != nil {
+			t.Errorf("%s: %d %v", path, w.Code, err)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package query
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -74,13 +76,17 @@ func newGate(n int) gate { return make(gate, n) }
 // GetMaxConcurrent implements promql.QueryTracker.
 func (g gate) GetMaxConcurrent() int { return cap(g) }
 
-// Insert waits for a place.
+// Insert waits for a place. Its errors are those that the API knows for the end
+// of a query's time.
 func (g gate) Insert(ctx context.Context, _ string) (int, error) {
 	select {
 	case g <- struct{}{}:
 		return 0, nil
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return 0, fmt.Errorf("%w: %w", promql.ErrQueryTimeout("query queue"), ctx.Err())
+		}
+		return 0, fmt.Errorf("%w: %w", promql.ErrQueryCanceled("query queue"), ctx.Err())
 	}
 }
 

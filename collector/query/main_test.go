@@ -25,7 +25,8 @@ var start = time.Now().Add(-time.Hour).Truncate(time.Minute)
 // minutes, with values 0, 1, 2… and ten times that.
 func newStore(t *testing.T, reg prometheus.Registerer) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Registerer: reg})
+	free := store.Space{Bytes: -1} // whatever the disk of the test has
+	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Registerer: reg, MinFree: free, Ballast: free})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,10 +37,11 @@ func newStore(t *testing.T, reg prometheus.Registerer) *store.Store {
 	})
 	app := s.AppenderV2(context.Background())
 	for n := range 301 {
-		for node, times := range map[string]float64{"a": 1, "b": 10} {
+		for i, node := range []string{"a", "b"} {
 			at := start.Add(time.Duration(n) * time.Second).UnixMilli()
 			l := labels.FromStrings("__name__", "load", "node", node)
-			if _, err := app.Append(0, l, 0, at, times*float64(n), nil, nil, storage.AOptions{}); err != nil {
+			v := float64(n) * []float64{1, 10}[i]
+			if _, err := app.Append(0, l, 0, at, v, nil, nil, storage.AOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -50,10 +52,11 @@ func newStore(t *testing.T, reg prometheus.Registerer) *store.Store {
 	return s
 }
 
-func newAPI(t *testing.T) http.Handler {
+// options are those of an API over the test samples.
+func options(t *testing.T) query.Options {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	api, err := query.New(query.Options{
+	return query.Options{
 		Store:     newStore(t, reg),
 		Engine:    query.NewEngine(query.EngineOptions{Name: "people", Registerer: reg}),
 		Flags:     map[string]string{"storage.path": "data"},
@@ -68,7 +71,17 @@ func newAPI(t *testing.T) http.Handler {
 			}
 		},
 		Registerer: reg, Gatherer: reg,
-	})
+	}
+}
+
+func newAPI(t *testing.T) http.Handler {
+	t.Helper()
+	return makeAPI(t, options(t))
+}
+
+func makeAPI(t *testing.T, opts query.Options) http.Handler {
+	t.Helper()
+	api, err := query.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

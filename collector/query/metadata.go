@@ -28,7 +28,7 @@ func metadata(list func() []Metric) http.HandlerFunc {
 		limit, err1 := atMost(r, "limit")
 		perMetric, err2 := atMost(r, "limit_per_metric")
 		if err := cmp.Or(err1, err2); err != nil {
-			answer(w, http.StatusBadRequest, map[string]any{"status": "error", "errorType": "bad_data", "error": err.Error()})
+			problem(w, http.StatusBadRequest, "bad_data", err.Error())
 			return
 		}
 		var metrics []Metric

@@ -3,14 +3,18 @@ package query
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"time"
 
 	"github.com/grafana/regexp"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/rules"
-	"github.com/prometheus/prometheus/scrape"
+	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/util/features"
 	"github.com/prometheus/prometheus/util/notifications"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
@@ -23,6 +27,32 @@ const (
 	remoteReadFrameBytes  = 1 << 20
 )
 
+// remoteRead gives away the store's own samples.
+func (opts Options) remoteRead() http.Handler {
+	// Its one metric is that of the API's, which is never called.
+	return remote.NewReadHandler(opts.Log, nil, opts.Store, opts.config, remoteReadSamples, remoteReadConcurrency, remoteReadFrameBytes)
+}
+
+// config is what status/config shows, for those who look for external labels.
+func (opts Options) config() config.Config {
+	c := config.DefaultConfig
+	c.GlobalConfig.ExternalLabels = opts.ExternalLabels
+	return c
+}
+
+// shown are flags with their durations in Prometheus' spelling, as far as that
+// loses nothing.
+func shown(flags map[string]string) map[string]string {
+	spelt := maps.Clone(flags)
+	for name, v := range flags {
+		d, err := time.ParseDuration(v)
+		if err == nil && d > 0 && d%time.Millisecond == 0 {
+			spelt[name] = model.Duration(d).String()
+		}
+	}
+	return spelt
+}
+
 // noOrigin matches no Origin header, so that no page of another site may read.
 var noOrigin = regexp.MustCompile(`^\b$`)
 
@@ -31,22 +61,22 @@ var noOrigin = regexp.MustCompile(`^\b$`)
 func newAPI(opts Options) *v1.API {
 	return v1.NewAPI(
 		opts.Engine,
-		opts.Store,
+		opts.Queryable,
 		nil, // appendable: nothing is written through here
 		nil, // appendable, second version
 		opts.Store,
-		func(context.Context) v1.ScrapePoolsRetriever { return nowhere{} },
-		func(context.Context) v1.TargetRetriever { return nowhere{} },
+		func(context.Context) v1.ScrapePoolsRetriever { return senders(opts.Targets) },
+		func(context.Context) v1.TargetRetriever { return senders(opts.Targets) },
 		func(context.Context) v1.AlertmanagerRetriever { return nowhere{} },
-		func() config.Config { return config.DefaultConfig },
-		opts.Flags,
+		opts.config,
+		shown(opts.Flags),
 		v1.GlobalURLOptions{}, // of targets, and there are none
 		func(h http.HandlerFunc) http.HandlerFunc { return h }, // the store is open before we are
-		admin{opts.Store},
+		admin{opts.Store, opts.Snapshot},
 		opts.Store.Dir(),
-		false, // admin endpoints
-		false, // search endpoints
-		0,     // results of a search at most
+		opts.Snapshot != nil, // admin endpoints
+		false,                // search endpoints
+		0,                    // results of a search at most
 		opts.Log,
 		func(context.Context) v1.RulesRetriever { return orNoRules(opts.Rules) },
 		remoteReadSamples,
@@ -77,19 +107,12 @@ func newAPI(opts Options) *v1.API {
 	)
 }
 
-// nowhere is a scraper without targets, since agents push, and a notifier
-// without addresses, since alerts are handed over within the process.
+// nowhere is a notifier without addresses, since alerts are handed over within
+// the process.
 type nowhere struct{}
 
-func (nowhere) ScrapePools() []string                       { return []string{} }
-func (nowhere) TargetsActive() map[string][]*scrape.Target  { return nil }
-func (nowhere) TargetsDropped() map[string][]*scrape.Target { return nil }
-func (nowhere) TargetsDroppedCounts() map[string]int        { return map[string]int{} }
-func (nowhere) Alertmanagers() []*url.URL                   { return nil }
-func (nowhere) DroppedAlertmanagers() []*url.URL            { return nil }
-func (nowhere) ScrapePoolConfig(string) (*config.ScrapeConfig, error) {
-	return nil, errors.New("there are no scrape pools: agents push their samples")
-}
+func (nowhere) Alertmanagers() []*url.URL        { return nil }
+func (nowhere) DroppedAlertmanagers() []*url.URL { return nil }
 
 type noRules struct{}
 
@@ -103,13 +126,23 @@ func orNoRules(r v1.RulesRetriever) v1.RulesRetriever {
 	return r
 }
 
-// admin is the store's statistics, and nothing that changes it.
-type admin struct{ Statistics }
+// admin is the store's statistics, and what copies it. Nothing changes it.
+type admin struct {
+	Statistics
+	snapshot func(dir string, withHead bool) error // nil: off
+}
 
-var errAdmin = errors.New("admin endpoints are off")
+var errKept = errors.New("nothing is deleted on request: samples go when their retention is over")
 
-func (admin) CleanTombstones() error      { return errAdmin }
-func (admin) Snapshot(string, bool) error { return errAdmin }
-func (admin) Delete(context.Context, int64, int64, ...*labels.Matcher) error {
-	return errAdmin
+func (admin) CleanTombstones() error { return errKept }
+
+func (admin) Delete(context.Context, int64, int64, ...*labels.Matcher) error { return errKept }
+
+// Snapshot implements v1.TSDBAdminStats. The directory is there already, and is
+// not to stay if nothing comes of it.
+func (a admin) Snapshot(dir string, withHead bool) error {
+	if err := a.snapshot(dir, withHead); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil
 }
