@@ -40,6 +40,8 @@ const (
 	// A peer that is gone without a word is noticed within a minute; the agents'
 	// own pings, which go through, are faster.
 	keepAlive = 15 * time.Second
+	// acceptPause is how long to wait where no connection can be accepted.
+	acceptPause = time.Second
 )
 
 // Relay is open from Listen to Close.
@@ -95,10 +97,22 @@ func (r *Relay) Run(ctx context.Context) error {
 	for {
 		agent, err := r.listener.Accept()
 		if ctx.Err() != nil {
+			if err == nil {
+				_ = agent.Close()
+			}
 			return r.Close()
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("relay: %w", err)
+		}
+		if err != nil { // too many open files, say: the connections there are go on
+			r.metrics.refused.WithLabelValues("failed").Inc()
+			r.log.Warn("agent not accepted, trying again", "in", acceptPause, "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		select {
 		case r.places <- struct{}{}:
@@ -172,7 +186,7 @@ func newMetrics() *metrics {
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "plimsoll_relay_refused_total",
-			Help: "Connections that were not passed on: full (there were too many), unreachable (the collector behind did not answer).",
+			Help: "Connections that were not passed on: full (there were too many), unreachable (the collector behind did not answer), failed (the system would not let them in).",
 		}, []string{"reason"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "plimsoll_relay_bytes_total", Help: "Bytes passed on, up to the collector behind and down to agents.",

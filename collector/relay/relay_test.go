@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,10 +30,13 @@ func must(t *testing.T, err error) {
 }
 
 // start runs a relay to an address until the test ends.
-func start(t *testing.T, to string, most int) (*Relay, context.CancelFunc) {
+func start(t *testing.T, to string, most int, change ...func(*Relay)) (*Relay, context.CancelFunc) {
 	t.Helper()
 	r, err := Listen(t.Context(), Options{Address: "127.0.0.1:0", Upstream: to, MaxConnections: most})
 	must(t, err)
+	for _, c := range change {
+		c(r)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
@@ -171,6 +175,30 @@ func TestOneTooManyIsClosedAndCounted(t *testing.T) {
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			return
 		}
+	}
+}
+
+// full is a listener of a process that has no descriptor left, at first.
+type full struct {
+	net.Listener
+	told bool
+}
+
+func (f *full) Accept() (net.Conn, error) {
+	if !f.told {
+		f.told = true
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return f.Listener.Accept()
+}
+
+func TestAMomentWithoutDescriptorsDoesNotEndTheRelay(t *testing.T) {
+	to, conns := listen(t)
+	r, _ := start(t, to, 0, func(r *Relay) { r.listener = &full{Listener: r.listener} })
+	dial(t, r)
+	<-conns
+	if n := testutil.ToFloat64(r.metrics.refused.WithLabelValues("failed")); n != 1 {
+		t.Errorf("%v counted", n)
 	}
 }
 
