@@ -21,7 +21,13 @@ type Options struct {
 	// WebConfigFile turns on TLS and basic auth for HTTP, in the format of
 	// Prometheus' exporter-toolkit. Empty for neither.
 	WebConfigFile string
-	// Insecure allows addresses other than loopback without encryption.
+	// Names are hosts by which a proxy on this machine asks for HTTPAddress if
+	// that is loopback, besides localhost.
+	Names []string
+	// AgentsProven says that the gRPC server that Run gets speaks TLS and knows
+	// by their certificates who calls. Without it GRPCAddress must be loopback.
+	AgentsProven bool
+	// Insecure allows an HTTPAddress other than loopback without encryption.
 	Insecure bool
 	Log      *slog.Logger
 }
@@ -36,12 +42,12 @@ type Server struct {
 // else is opened. The caller either runs the server or closes it.
 func Listen(opts Options) (*Server, error) {
 	web, err := door.ListenHTTP(door.HTTPOptions{
-		Address: opts.HTTPAddress, ConfigFile: opts.WebConfigFile, Insecure: opts.Insecure, Log: opts.Log,
+		Address: opts.HTTPAddress, ConfigFile: opts.WebConfigFile, Names: opts.Names, Insecure: opts.Insecure, Log: opts.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	agents, err := door.Listen("grpc.listen-address", opts.GRPCAddress, opts.Insecure)
+	agents, err := door.Listen("grpc.listen-address", opts.GRPCAddress, "or leave --grpc.tls=auto in force, which has agents prove who they are", opts.AgentsProven)
 	if err != nil {
 		return nil, errors.Join(err, web.Close())
 	}

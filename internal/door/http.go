@@ -24,6 +24,9 @@ type HTTPOptions struct {
 	// ConfigFile turns on TLS and basic auth, in the format of Prometheus'
 	// exporter-toolkit. Empty for neither.
 	ConfigFile string
+	// Names are hosts by which a proxy on this machine, or a tunnel to it, asks
+	// for an address of loopback, besides localhost. Others are refused.
+	Names []string
 	// Insecure allows addresses other than loopback without encryption.
 	Insecure bool
 	Log      *slog.Logger
@@ -47,7 +50,7 @@ func ListenHTTP(opts HTTPOptions) (*HTTP, error) {
 	if h.scheme, err = readWebConfig(opts.ConfigFile); err != nil {
 		return nil, err
 	}
-	h.listener, err = Listen("web.listen-address", opts.Address, opts.Insecure || opts.ConfigFile != "")
+	h.listener, err = Listen("web.listen-address", opts.Address, "give --web.config.file with TLS and users, or say --insecure if the network itself is trusted", opts.Insecure || opts.ConfigFile != "")
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +95,7 @@ func (h *HTTP) Close() error {
 func (h *HTTP) Run(ctx context.Context, handler http.Handler) error {
 	srv := &http.Server{
 		// A page on another site must not reach what changes things here.
-		Handler:           http.NewCrossOriginProtection().Handler(handler),
+		Handler:           h.onlyKnown(http.NewCrossOriginProtection().Handler(handler)),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
