@@ -28,6 +28,7 @@ func rollUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
+	s.db.DisableCompactions()
 	lacking, err := s.todo(time.Now())
 	if err != nil {
 		return err

@@ -96,7 +96,8 @@ func (r rawDB) store(t testing.TB, traces ...trace) {
 	}
 }
 
-// open opens rollups of raw in dir, with a registry to look at.
+// open opens rollups of raw in dir, with a registry to look at. Blocks are merged
+// only when a test asks for it.
 func open(t testing.TB, dir string, raw Raw, more func(*Options)) (*Store, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
@@ -108,6 +109,7 @@ func open(t testing.TB, dir string, raw Raw, more func(*Options)) (*Store, *prom
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.db.DisableCompactions()
 	return s, reg
 }
 

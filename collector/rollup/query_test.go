@@ -2,16 +2,14 @@ package rollup
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 )
 
 // fleet is some days of counters and gauges as containers have them.
@@ -223,6 +221,32 @@ func TestTheTimeBeforeTheSamplesIsAnsweredFromRollups(t *testing.T) {
 	}
 }
 
+// The one answer that differs while samples are there: where some are missing,
+// a window counts in an average as much as a full one.
+func TestAnAverageWeighsAllWindowsTheSame(t *testing.T) {
+	end := windowEnd(time.Now().UnixMilli()) + 1
+	from := today() - 8*slice
+	value, lost := wandering(1), rand.New(rand.NewPCG(1, 5))
+	var samples []point
+	for _, p := range steps(from, end, 15_000, value) {
+		if lost.Float64() > 0.05 { // one of twenty
+			samples = append(samples, p)
+		}
+	}
+	raw := openRaw(t, t.TempDir())
+	raw.store(t, trace{named("memory_bytes"), samples})
+	s, _ := rolled(t, t.TempDir(), raw, fleetTypes)
+	e := engine(t)
+	first, last := from+4*slice, floor(time.Now().UnixMilli(), ms(time.Hour))
+	want := ask(t, e, raw, "avg_over_time(memory_bytes[6h])", first, last, time.Hour)
+	got := ask(t, e, s, "avg_over_time(memory_bytes[6h])", first, last, time.Hour)
+	diff, n := difference(want, got)
+	t.Logf("greatest difference %.2g over %d values", diff, n)
+	if diff > 0.001 || diff == 0 || n < 20 {
+		t.Errorf("averages differ by %v, want something up to 0.1 %%; %d values", diff, n)
+	}
+}
+
 func average(m promql.Matrix) float64 {
 	sum, n := 0.0, 0
 	for _, s := range m {
@@ -232,179 +256,4 @@ func average(m promql.Matrix) float64 {
 		}
 	}
 	return sum / float64(n)
-}
-
-// A counter that began anew within a window, and one whose samples are minutes
-// apart, at the seam between the stores.
-func TestTheSeamHidesNothingAndDoublesNothing(t *testing.T) {
-	end := today()
-	from := end - 4*slice
-	raw := openRaw(t, t.TempDir())
-	c := trace{named("c_total"), steps(from, end+4*slice, 15_000, counting(5, 0.1))}
-	slow := trace{named("slow_total"), steps(from+1, end+4*slice, 290_000, counting(6, 0.3))}
-	edge := trace{named("edge_total"), steps(from, end+4*slice, window, counting(7, 0.3))}
-	raw.store(t, c, slow, edge)
-	s, _ := rolled(t, t.TempDir(), raw, nil)
-	seam := s.watermark()
-	e := engine(t)
-	for _, query := range []string{"increase(c_total[1h])", "increase(slow_total[1h])", "increase(edge_total[1h])", "resets(c_total[1h])", "count_over_time(edge_total[1h])"} {
-		before := selects(s, "both")
-		want := ask(t, e, raw, query, seam-ms(2*time.Hour), seam+ms(2*time.Hour), 5*time.Minute)
-		got := ask(t, e, s, query, seam-ms(2*time.Hour), seam+ms(2*time.Hour), 5*time.Minute)
-		if diff, n := difference(want, got); diff > rounding || n != 49 {
-			t.Errorf("%s: answers differ by %v; %d values", query, diff, n)
-		}
-		if selects(s, "both") == before {
-			t.Errorf("%s: both stores should have answered", query)
-		}
-	}
-	// The samples themselves: none twice, none out of order.
-	s.opts.Raw = lately{raw, from + 2*slice}
-	for name, samples := range contents(t, s, from, end+4*slice) {
-		for i := 1; i < len(samples); i++ {
-			if samples[i].t <= samples[i-1].t {
-				t.Errorf("%s: sample at %d after %d", name, samples[i].t, samples[i-1].t)
-			}
-		}
-	}
-}
-
-func TestASeriesEndsWhereItEnded(t *testing.T) {
-	end := today()
-	from := end - 4*slice
-	raw := openRaw(t, t.TempDir())
-	gone := steps(from, from+ms(100*time.Minute)+1, 15_000, wandering(1))
-	gone = append(gone, point{t: from + ms(100*time.Minute) + 10_000, v: staleMarker})
-	back := steps(from+ms(120*time.Minute), from+ms(180*time.Minute), 15_000, wandering(2)) // ends without a word
-	keep := trace{named("other"), steps(from, end+4*slice, 15_000, wandering(3))}
-	raw.store(t, trace{named("g"), append(gone, back...)}, keep)
-	s, _ := rolled(t, t.TempDir(), raw, func(o *Options) { o.Types = func() map[string]string { return map[string]string{"g": "gauge"} } })
-	s.opts.Raw = lately{raw, from + 2*slice}
-	e := engine(t)
-	for _, step := range []time.Duration{time.Minute, 17 * time.Second} {
-		want := ask(t, e, raw, "g", from, from+ms(4*time.Hour), step)
-		got := ask(t, e, s, "g", from, from+ms(4*time.Hour), step)
-		if len(want) != 1 || len(got) != 1 {
-			t.Fatalf("%d and %d series, want one", len(want), len(got))
-		}
-		at := map[int64]bool{}
-		for _, p := range got[0].Floats {
-			at[p.T] = true
-		}
-		missing := 0
-		for _, p := range want[0].Floats {
-			if !at[p.T] {
-				missing++
-			}
-			delete(at, p.T)
-		}
-		// Before the first window has ended nothing is known of it.
-		if most := int(window/ms(step)) + 1; missing > 2*most {
-			t.Errorf("step %v: %d values are missing, want at most those of the first windows, %d", step, missing, 2*most)
-		}
-		if len(at) > 0 {
-			t.Errorf("step %v: %d values where the series had none", step, len(at))
-		}
-	}
-}
-
-func TestHistogramsGrowTheSame(t *testing.T) {
-	end := today()
-	from := end - 4*slice
-	raw := openRaw(t, t.TempDir())
-	h := trace{labels: named("latency_seconds")}
-	for at, n := from, int64(0); at < end+4*slice; at, n = at+15_000, n+1 {
-		own := tsdbutil.GenerateTestFloatHistogram(n % 700) // begins anew every three hours
-		own.CounterResetHint = histogram.UnknownCounterReset
-		h.samples = append(h.samples, point{t: at, h: own})
-	}
-	raw.store(t, h)
-	s, _ := rolled(t, t.TempDir(), raw, nil)
-	e := engine(t)
-	for _, query := range []string{"histogram_count(increase(latency_seconds[6h]))", "histogram_quantile(0.9, rate(latency_seconds[1h]))", "histogram_sum(latency_seconds)"} {
-		before := selects(s, "both")
-		want := ask(t, e, raw, query, from+slice, end+2*slice, time.Hour)
-		got := ask(t, e, s, query, from+slice, end+2*slice, time.Hour)
-		if diff, n := difference(want, got); diff > rounding || n < 20 {
-			t.Errorf("%s: answers differ by %v; %d values", query, diff, n)
-		}
-		if selects(s, "both") == before {
-			t.Errorf("%s: rollups were not asked", query)
-		}
-	}
-}
-
-func TestLabelsOfTheTimeBeforeAreKnown(t *testing.T) {
-	end := today()
-	from := end - 6*slice
-	raw := openRaw(t, t.TempDir())
-	raw.store(t,
-		trace{named("old", "was", "here"), steps(from, from+slice, 60_000, wandering(1))},
-		trace{named("new"), steps(from, end+4*slice, 60_000, wandering(2))})
-	s, _ := rolled(t, t.TempDir(), raw, nil)
-	s.opts.Raw = lately{raw, from + 3*slice}
-	q, err := s.Querier(from, end+4*slice)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := q.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	names, _, err := q.LabelNames(t.Context(), nil)
-	if want := []string{model.MetricNameLabel, "was"}; err != nil || !slices.Equal(names, want) {
-		t.Errorf("names %v, %v; want %v", names, err, want)
-	}
-	values, _, err := q.LabelValues(t.Context(), model.MetricNameLabel, nil)
-	if want := []string{"new", "old"}; err != nil || !slices.Equal(values, want) {
-		t.Errorf("values %v, %v; want %v", values, err, want)
-	}
-	if values, _, err := q.LabelValues(t.Context(), model.MetricNameLabel, &storage.LabelHints{Limit: 1}); err != nil || len(values) != 1 {
-		t.Errorf("%d values, %v; want the one asked for", len(values), err)
-	}
-	if values, _, err := q.LabelValues(t.Context(), sumLabel, nil); err != nil || len(values) != 0 {
-		t.Errorf("the mark of sums shows: %v, %v", values, err)
-	}
-	found := q.(storage.Searcher).SearchLabelValues(t.Context(), model.MetricNameLabel, nil)
-	defer func() { _ = found.Close() }()
-	n := 0
-	for found.Next() {
-		n++
-	}
-	if n != 2 || found.Err() != nil {
-		t.Errorf("a search finds %d values, %v; want 2", n, found.Err())
-	}
-}
-
-// Each plan is read as: what asks, what there is, who answers what.
-func TestPlans(t *testing.T) {
-	const h = 12 * window
-	rate := func(start, end, span, step int64) *storage.SelectHints {
-		return &storage.SelectHints{Start: start, End: end, Range: span, Step: step, Func: "rate"}
-	}
-	for name, tt := range map[string]struct {
-		hints            *storage.SelectHints
-		rawFrom, covered int64
-		edge, seam       int64
-		doubled          bool
-	}{
-		"no rollups yet":                      {rate(1, 100*h, h, h), 1, 0, 0, 0, false},
-		"whole windows, samples at the end":   {rate(h+1, 100*h, h, h), 1, 50 * h, h, 50 * h, true},
-		"steps that are not whole windows":    {rate(h+1, 100*h, h, h+1), 1, 50 * h, h, h, false},
-		"a range that begins within a window": {rate(h+2, 100*h, 99*h-1, 0), 1, 50 * h, h + window, 50 * h, true},
-		"that ends within one":                {rate(h+1, 40*h+3, 39*h+3, 0), 1, 50 * h, h, 40 * h, true},
-		"older than the samples":              {rate(h+2, 10*h, h, h), 20 * h, 50 * h, h + 1, 10 * h, false},
-		"older in part":                       {rate(h+2, 30*h, h, 7), 20*h + 5, 50 * h, h + 1, 20*h + window, false},
-		"a short one":                         {rate(h+1, 2*h-1, h, h), 1, 50 * h, h, h, false},
-		"labels only":                         {&storage.SelectHints{Start: h + 1, End: 30 * h, Func: "series"}, 20 * h, 50 * h, h, 20 * h, false},
-		"samples that rollups have not got":   {rate(h+2, 90*h, h, 7), 60 * h, 50 * h, h + 1, 60*h - window, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := decide(tt.hints.Start, tt.hints.End, tt.hints, tt.rawFrom, tt.covered)
-			if p.edge != tt.edge || p.seam != tt.seam || p.doubled != tt.doubled {
-				t.Errorf("edge %d seam %d doubled %v, want %d, %d, %v", p.edge, p.seam, p.doubled, tt.edge, tt.seam, tt.doubled)
-			}
-		})
-	}
 }

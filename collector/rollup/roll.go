@@ -19,7 +19,7 @@ const (
 )
 
 // sumLabel marks the series that hold the sums of a gauge's windows, beside the
-// series itself. Ingest takes no label from outside that begins like this.
+// series itself. Whatever else has such a label is not rolled up.
 const (
 	sumLabel = "__rollup__"
 	sumValue = "sum"
@@ -54,16 +54,24 @@ func (s *Store) catchUp(ctx context.Context) error {
 	}
 	for i, from := range lacking {
 		s.metrics.pending.Set(float64(len(lacking) - i))
-		if s.opts.Hold != nil {
-			if why := s.opts.Hold(); why != nil {
-				return fmt.Errorf("nothing is written for now: %w", why)
-			}
+		if err := s.held(); err != nil {
+			return err
 		}
 		if err := s.rollSlice(ctx, from); err != nil {
 			return fmt.Errorf("roll up the %v from %s: %w", Slice, time.UnixMilli(from).UTC().Format(time.RFC3339), err)
 		}
 	}
 	s.metrics.pending.Set(0)
+	return nil
+}
+
+// held says why nothing should be written for now, or nil.
+func (s *Store) held() error {
+	if s.opts.Hold != nil {
+		if why := s.opts.Hold(); why != nil {
+			return fmt.Errorf("nothing is written for now: %w", why)
+		}
+	}
 	return nil
 }
 
@@ -81,7 +89,7 @@ func (s *Store) rollSlice(ctx context.Context, from int64) (err error) {
 	if err != nil {
 		return err
 	}
-	r := roller{block: b, pace: newPace(s.opts.Share)}
+	r := roller{block: b, pace: newPace(s.opts.Share, s.held)}
 	if s.opts.Types != nil {
 		r.types = s.opts.Types()
 	}
@@ -130,6 +138,9 @@ type roller struct {
 // series rolls up one series.
 func (r *roller) series(ls labels.Labels, it chunkenc.Iterator) error {
 	r.it = it
+	if ls.Has(sumLabel) {
+		return nil
+	}
 	name := ls.Get(model.MetricNameLabel)
 	k := kindOf(name, r.types[name])
 	from, to := r.block.meta.MinTime, r.block.meta.MaxTime
@@ -160,14 +171,18 @@ func (r *roller) series(ls labels.Labels, it chunkenc.Iterator) error {
 // pace keeps work within a share of the time.
 type pace struct {
 	share float64
-	since time.Time // when the present stretch of work began
+	held  func() error // asked at each rest why there should be no more work
+	since time.Time    // when the present stretch of work began
 	spent time.Duration
 }
 
-func newPace(share float64) *pace { return &pace{share: share, since: time.Now()} }
+func newPace(share float64, held func() error) *pace {
+	return &pace{share: share, held: held, since: time.Now()}
+}
 
 // rest waits, after a stretch of work, until that was no more than the share of
-// the time that has passed. It returns an error if ctx ends.
+// the time that has passed. It returns an error if ctx ends, or if the work is
+// held: a store that has failed waits for its readers, this one among them.
 func (p *pace) rest(ctx context.Context) error {
 	took := time.Since(p.since)
 	if took < burst {
@@ -182,7 +197,7 @@ func (p *pace) rest(ctx context.Context) error {
 	case <-idle.C:
 	}
 	p.since = time.Now()
-	return nil
+	return p.held()
 }
 
 // worked is the time that was not rest.

@@ -41,8 +41,7 @@ type Options struct {
 	// up to 1; 0 means 0.5. The slice that is under way may exceed it by 20 ms.
 	Share float64
 	// Hold says why nothing should be written for now, say because the disk is
-	// filling or Raw is not complete; nil for never. It is asked before each
-	// slice.
+	// filling or Raw is not complete; nil for never. It is asked often.
 	Hold func() error
 	// Types are the types of metrics by their names, as Prometheus spells them,
 	// as far as they are known. It is asked once per slice; nil if nothing is.
@@ -104,7 +103,9 @@ func Open(opts Options) (*Store, error) {
 	if s.lost, err = setAsideDamaged(opts.Dir, opts.Log); err != nil {
 		return nil, fmt.Errorf("open rollups: check %s: %w", opts.Dir, err)
 	}
-	s.db, err = tsdb.Open(opts.Dir, quiet(opts.Log), nil, tsdbOptions(opts), nil)
+	o := tsdbOptions(opts)
+	o.NewCompactorFunc = s.newCompactor
+	s.db, err = tsdb.Open(opts.Dir, quiet(opts.Log), nil, o, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open rollups: directory %s: %w; what is in it can be moved away: "+
 			"the rollups of the time that the main store still has are made anew", opts.Dir, err)

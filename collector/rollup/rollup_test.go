@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,20 +184,33 @@ func TestASliceThatBreaksOffLeavesNothing(t *testing.T) {
 	}
 }
 
+var errFull = errors.New("the disk is filling")
+
+// disk is full now and then.
+type disk struct{ full atomic.Bool }
+
+func (d *disk) refuse() error {
+	if d.full.Load() {
+		return errFull
+	}
+	return nil
+}
+
 func TestNothingIsWrittenWhileItIsHeld(t *testing.T) {
 	end := today()
 	raw := openRaw(t, t.TempDir())
 	raw.store(t, trace{named("a_total"), steps(end-slice, end+slice, 15_000, counting(1, 0))})
-	full := errors.New("the disk is filling")
-	s, _ := open(t, t.TempDir(), raw, func(o *Options) { o.Hold = func() error { return full } })
+	var d disk
+	d.full.Store(true)
+	s, _ := open(t, t.TempDir(), raw, func(o *Options) { o.Hold = d.refuse })
 	defer func() { shut(t, s) }()
-	if err := s.catchUp(t.Context()); !errors.Is(err, full) {
-		t.Errorf("error %v, want %v", err, full)
+	if err := s.catchUp(t.Context()); !errors.Is(err, errFull) {
+		t.Errorf("error %v, want %v", err, errFull)
 	}
 	if got := testutil.ToFloat64(s.metrics.in); got != 0 {
 		t.Errorf("%v samples were read", got)
 	}
-	full = nil
+	d.full.Store(false)
 	if err := s.catchUp(t.Context()); err != nil || testutil.ToFloat64(s.metrics.out) == 0 {
 		t.Errorf("afterwards nothing is rolled up either: %v", err)
 	}
@@ -372,7 +386,8 @@ func TestRunKeepsUp(t *testing.T) {
 
 func TestPaceRestsAsLongAsItsShareSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(0.25)
+		var d disk
+		p := newPace(0.25, d.refuse)
 		began := time.Now()
 		for range 10 {
 			<-time.After(30 * time.Millisecond) // the work
@@ -385,6 +400,11 @@ func TestPaceRestsAsLongAsItsShareSays(t *testing.T) {
 		}
 		if p.worked() != 300*time.Millisecond {
 			t.Errorf("worked %v, want 300 ms", p.worked())
+		}
+		d.full.Store(true)
+		<-time.After(30 * time.Millisecond)
+		if err := p.rest(t.Context()); !errors.Is(err, errFull) {
+			t.Errorf("error %v in the middle of work, want %v", err, errFull)
 		}
 	})
 }
@@ -407,6 +427,44 @@ func TestRollupsAreCompactedIntoLargerBlocks(t *testing.T) {
 	}
 	if lacking, err := s.todo(time.Now()); err != nil || len(lacking) > 0 {
 		t.Errorf("%d slices are to be rolled up again, %v", len(lacking), err)
+	}
+}
+
+func TestNothingIsMergedWhileItIsHeld(t *testing.T) {
+	end := today()
+	raw := openRaw(t, t.TempDir())
+	raw.store(t, trace{named("a_total"), steps(end-20*slice, end+slice, 60_000, counting(1, 0.01))})
+	var d disk
+	s, _ := rolled(t, t.TempDir(), raw, func(o *Options) { o.Hold = d.refuse })
+	blocks := len(s.db.Blocks())
+	d.full.Store(true)
+	if err := s.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.db.Blocks()); n != blocks {
+		t.Errorf("%d blocks of %d after a compaction that was held", n, blocks)
+	}
+	d.full.Store(false)
+	if err := s.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.db.Blocks()); n == blocks {
+		t.Errorf("still %d blocks", n)
+	}
+}
+
+// A sender may call a label what it likes.
+func TestWhatLooksLikeSumsIsLeftOut(t *testing.T) {
+	end := today()
+	raw := openRaw(t, t.TempDir())
+	raw.store(t,
+		trace{named("g"), steps(end-slice, end+slice, 60_000, wandering(1))},
+		trace{named("g", sumLabel, sumValue), steps(end-slice, end+slice, 60_000, wandering(2))},
+		trace{named("g", sumLabel, "x"), steps(end-slice, end+slice, 60_000, wandering(3))})
+	s, _ := rolled(t, t.TempDir(), raw, nil)
+	got := contents(t, s.db, math.MinInt64, math.MaxInt64)
+	if len(got) != 2 {
+		t.Errorf("%d series, want the gauge and its sums", len(got))
 	}
 }
 

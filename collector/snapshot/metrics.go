@@ -1,6 +1,10 @@
 package snapshot
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,13 +28,7 @@ func newMetrics(dir string) metrics {
 		bytes:    gauge("last_bytes", "Size of the newest snapshot, which it shares with the stores as long as these have the same blocks."),
 		kept: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "plimsoll_snapshot_kept", Help: "Snapshots on disk.",
-		}, func() float64 {
-			all, _, err := List(dir)
-			if err != nil {
-				return 0
-			}
-			return float64(len(all))
-		}),
+		}, func() float64 { return float64(kept(dir)) }),
 	}
 	if all, _, err := List(dir); err == nil && len(all) > 0 {
 		newest := all[len(all)-1]
@@ -38,6 +36,15 @@ func newMetrics(dir string) metrics {
 		m.bytes.Set(float64(newest.Bytes()))
 	}
 	return m
+}
+
+// kept counts snapshots without reading their lists, which may be long.
+func kept(dir string) int {
+	entries, _ := os.ReadDir(dir) // there may be none yet
+	return len(slices.DeleteFunc(entries, func(e os.DirEntry) bool {
+		_, err := os.Stat(filepath.Join(dir, e.Name(), manifestFile))
+		return err != nil || strings.HasPrefix(e.Name(), ".")
+	}))
 }
 
 func (m metrics) register(r prometheus.Registerer) error {
