@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang/snappy"
 	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
@@ -23,6 +22,7 @@ import (
 	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/util/compression"
 )
 
 // target is Prometheus' own remote-write receiver on a store of its own. A
@@ -88,7 +88,7 @@ func (tg *target) learn(body []byte, r *http.Request) {
 }
 
 func decode1(t testing.TB, body []byte) prompb.WriteRequest {
-	raw, err := snappy.Decode(nil, body)
+	raw, err := compression.Decode(compression.Snappy, body, nil)
 	if err != nil {
 		t.Error(err)
 	}

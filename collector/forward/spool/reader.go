@@ -98,6 +98,20 @@ func (r *Reader) Pending() uint64 {
 	return n - min(n, r.gone)
 }
 
+// End is the place behind all that was appended so far.
+func (s *Spool) End() Place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
+// Done tells whether all records before a place have been dealt with.
+func (r *Reader) Done(end Place) bool {
+	r.spool.mu.Lock()
+	defer r.spool.mu.Unlock()
+	return r.committed.Number >= end.Number
+}
+
 // Lost is how many samples have been dropped before the reader came to them,
 // since the spool was opened. Damage is told of in the records instead.
 func (r *Reader) Lost() map[Reason]uint64 {

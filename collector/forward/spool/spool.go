@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -180,36 +179,6 @@ func (s *Spool) openLast() error {
 		s.segments = s.segments[:len(s.segments)-1]
 	}
 	return s.begin(time.Now())
-}
-
-// cut takes off what a kill has left of the last write, and returns the place
-// behind the rest.
-func (s *segment) cut(log *slog.Logger) (Place, error) {
-	f, err := os.OpenFile(s.path, os.O_RDWR, 0o600)
-	if err != nil {
-		return s.first, err
-	}
-	defer f.Close()
-	at, end := s.first, int64(0)
-	c := scanner{f: f, off: segmentBytes, end: s.size}
-	for {
-		r, err := c.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return at, err
-		}
-		end = c.off
-		if r.kind == kindSamples && r.number >= at.Number {
-			at = r.header.end()
-		}
-	}
-	if end < s.size {
-		log.Warn("cutting off the torn end of the forward spool", "file", s.path, "offset", end, "bytes", s.size-end)
-	}
-	s.size = end
-	return at, f.Truncate(end)
 }
 
 // Stats returns what the spool holds and has counted.

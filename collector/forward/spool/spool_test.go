@@ -276,7 +276,7 @@ func TestWhatIsTooOldGoesAndIsCounted(t *testing.T) {
 		for i := range 90 { // minutes
 			put(t, s, int64(i), ls, values(i, 3))
 			s.Expire()
-			<-time.After(time.Minute)
+			<-time.NewTimer(time.Minute).C
 		}
 		got, damaged, _ := drain(t, s.Reader("a"))
 		lost := s.Reader("a").Lost()[Expired]

@@ -1,0 +1,44 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWhatIsReplicatedIsAtTheTarget(t *testing.T) {
+	tg := newTarget(t, time.Hour)
+	r := start(t, Options{Dir: t.TempDir()}, configured(t, quick(tg.server.URL, version1)))
+	now := time.Now().UnixMilli()
+	for i := range 20 {
+		if err := r.Stored(now+int64(i), container(2, "c"), []float64{1, 2}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Replicated(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := tg.count(); got != 2*(i+1) {
+			t.Fatalf("%d samples are at the target, %d were said to be", got, 2*(i+1))
+		}
+	}
+}
+
+func TestATargetThatIsAwayReplicatesNothing(t *testing.T) {
+	tg := newTarget(t, time.Hour)
+	tg.answers(func(_ int, _ []byte, w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	r := start(t, Options{Dir: t.TempDir()}, configured(t, quick(tg.server.URL, version1)))
+	if err := r.Stored(time.Now().UnixMilli(), container(1, "c"), []float64{1}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := r.Replicated(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "endpoint target") {
+		t.Errorf("error %v, want one that names the endpoint", err)
+	}
+}
