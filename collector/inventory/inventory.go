@@ -1,174 +1,120 @@
-// Package inventory knows which nodes there are, which of them are connected,
-// and what has happened lately. It lives in memory and is bounded; what has to
-// outlast the process is in the store.
+// Package inventory knows what there is: nodes, containers, services, GPUs, how
+// many replicas platforms were asked for, and what has happened lately.
+//
+//	ingest ─ NodeSeen, NodeLost, Event ─┐
+//	store ─── PromQL ─── Refresh ───────┼─ Inventory ─ Handler ─ console
+//	platforms ─ Declarer ─ Declare ─────┘            └ Nodes, Services, … ─ scaler
+//
+// It lives in memory and is bounded. All but events and what platforms declare is
+// read from the store, so that a collector that was restarted knows it again
+// before the first agent is back.
+//
+// It promises not to guess. What is not known is absent, not zero; what cannot be
+// seen at present, as the containers of a node that is lost, is not gone but stale,
+// and its age is told.
 package inventory
 
 import (
 	"cmp"
-	"slices"
+	"context"
+	"log/slog"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/plimsoll-io/plimsoll/collector/query"
 )
 
-// Node is a machine with an agent.
-type Node struct {
-	Name    string
-	Version string    // of its agent
-	Seen    time.Time // when it last said anything, by the collector's clock
-	Lost    time.Time // when it was given up; zero while it is connected
-}
-
-// Connected tells whether the node's agent has a stream open.
-func (n Node) Connected() bool { return n.Lost.IsZero() }
-
-// Event is something that happened on a node.
-type Event struct {
-	Node      string
-	Time      time.Time
-	Kind      string // "exited", "oom", …
-	Container string // empty if it is about the node
-	Text      string // one line
-}
-
-// Options bound an inventory.
+// Options bound an inventory and say where it reads.
 type Options struct {
 	// Nodes at most; 0 means 4096. Past it a new one takes the place of the one
 	// that has been lost longest, or is not listed if all are connected.
 	Nodes int
 	// Events at most; 0 means 512. Past it the oldest goes.
-	Events     int
+	Events int
+	// Containers at most; 0 means 20,000. Past it those that run and were read
+	// last are listed, and the others counted. The same goes for GPUs, 4096 by
+	// default, and for services of each platform, 4096 by default.
+	Containers, GPUs, Services int
+	// Remember is for how long what cannot be seen any more is listed as stale;
+	// 0 means 6 h.
+	Remember time.Duration
+
+	// Query answers PromQL for one instant. Without it nodes are known by what
+	// ingest tells alone, and nothing else is.
+	Query func(ctx context.Context, promql string, at time.Time) ([]query.Sample, error)
+	// Declarers say what platforms were asked to run, by the platform's name:
+	// "swarm", "compose", "kubernetes", "marathon".
+	Declarers map[string]Declarer
+	Interval  time.Duration // between two readings; 0 means 5 s
+
+	Now        func() time.Time // of ages; time.Now if nil
+	Log        *slog.Logger     // none if nil
 	Registerer prometheus.Registerer
 }
 
 // Inventory is safe for concurrent use.
 type Inventory struct {
-	maxNodes int
+	opts    Options
+	metrics *metrics
 
-	mu     sync.Mutex
-	nodes  map[string]Node
-	events []Event // a ring
-	next   int     // where the next event goes
-
-	unlisted, forgotten prometheus.Counter
+	mu         sync.Mutex
+	nodes      map[string]Node
+	events     []Event // a ring
+	next       int     // where the next event goes
+	containers map[place]*Container
+	gpus       map[part]*GPU
+	declared   map[string]*declaration // by platform
+	read       time.Time               // as of when the store was read last; zero for never
+	recalled   bool                    // what was there before this process has been read
+	trouble    []string                // of the last reading
+	leftOut    map[string]int          // for want of room, by kind
 }
 
-// New returns an empty inventory.
+// New returns an inventory that knows nothing yet. It starts nothing: see Run.
 func New(opts Options) *Inventory {
 	opts.Nodes = cmp.Or(opts.Nodes, 4096)
 	opts.Events = cmp.Or(opts.Events, 512)
+	opts.Containers = cmp.Or(opts.Containers, 20_000)
+	opts.GPUs = cmp.Or(opts.GPUs, 4096)
+	opts.Services = cmp.Or(opts.Services, 4096)
+	opts.Remember = cmp.Or(opts.Remember, 6*time.Hour)
+	opts.Interval = cmp.Or(opts.Interval, 5*time.Second)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
 	v := &Inventory{
-		maxNodes: opts.Nodes,
-		nodes:    map[string]Node{},
-		events:   make([]Event, 0, opts.Events),
-		unlisted: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "plimsoll_inventory_nodes_unlisted_total",
-			Help: "Nodes that were left out of the inventory, or taken from it, because it was full.",
-		}),
-		forgotten: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "plimsoll_inventory_events_forgotten_total",
-			Help: "Events that made room for later ones.",
-		}),
+		opts:       opts,
+		nodes:      map[string]Node{},
+		events:     make([]Event, 0, opts.Events),
+		containers: map[place]*Container{},
+		gpus:       map[part]*GPU{},
+		declared:   map[string]*declaration{},
+		leftOut:    map[string]int{},
 	}
-	if opts.Registerer != nil {
-		opts.Registerer.MustRegister(v.unlisted, v.forgotten, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "plimsoll_inventory_nodes_connected",
-			Help: "Nodes whose agents are connected.",
-		}, v.connected))
-	}
+	v.metrics = newMetrics(v, opts.Registerer)
 	return v
 }
 
-// NodeSeen notes that a node's agent, of that version, is connected and spoke.
-func (v *Inventory) NodeSeen(node, version string, at time.Time) {
+// Recalled tells whether what was there before this process has been read from the
+// store: until then Nodes may lack some.
+func (v *Inventory) Recalled() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	n, known := v.nodes[node]
-	if !known && !v.room() {
-		return
-	}
-	v.nodes[node] = Node{Name: node, Version: version, Seen: latest(n.Seen, at)}
+	return v.recalled
 }
 
-// NodeLost notes that a node's agent is gone. A node that was never seen stays
-// unknown.
-func (v *Inventory) NodeLost(node string, at time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if n, known := v.nodes[node]; known {
-		n.Lost = at
-		v.nodes[node] = n
-	}
-}
+// Seconds is a time that may not be known; nil if it is not. It has fractions.
+type Seconds = *float64
 
-// room makes sure that another node fits, or says that it does not.
-func (v *Inventory) room() bool {
-	if len(v.nodes) < v.maxNodes {
-		return true
-	}
-	v.unlisted.Inc()
-	var oldest Node
-	for _, n := range v.nodes {
-		if !n.Connected() && (oldest.Name == "" || n.Seen.Before(oldest.Seen)) {
-			oldest = n
-		}
-	}
-	if oldest.Name == "" {
-		return false
-	}
-	delete(v.nodes, oldest.Name)
-	return true
-}
-
-// Event notes that something happened.
-func (v *Inventory) Event(node string, at time.Time, kind, container, text string) {
-	e := Event{Node: node, Time: at, Kind: kind, Container: container, Text: text}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.events) < cap(v.events) {
-		v.events = append(v.events, e)
-		return
-	}
-	v.events[v.next] = e
-	v.next = (v.next + 1) % len(v.events)
-	v.forgotten.Inc()
-}
-
-// Nodes lists the nodes by name.
-func (v *Inventory) Nodes() []Node {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	nodes := make([]Node, 0, len(v.nodes))
-	for _, n := range v.nodes {
-		nodes = append(nodes, n)
-	}
-	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
-	return nodes
-}
-
-// Events lists what happened, the latest first. Events of one time keep the
-// order in which they came in.
-func (v *Inventory) Events() []Event {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	events := slices.Concat(v.events[v.next:], v.events[:v.next])
-	slices.SortStableFunc(events, func(a, b Event) int { return a.Time.Compare(b.Time) })
-	slices.Reverse(events)
-	return events
-}
-
-func (v *Inventory) connected() float64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	n := 0.0
-	for _, node := range v.nodes {
-		if node.Connected() {
-			n++
-		}
-	}
-	return n
-}
+// seen is the age of something last seen at a time, never below zero: a node's
+// clock may be a little ahead of ours.
+func seen(at, now time.Time) time.Duration { return max(now.Sub(at), 0) }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
@@ -176,3 +122,6 @@ func latest(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+// unix is the time that so many seconds since 1970 are.
+func unix(seconds float64) time.Time { return time.UnixMilli(int64(math.Round(seconds * 1000))).UTC() }

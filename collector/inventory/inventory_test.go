@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -68,8 +69,8 @@ func TestNodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := inventory.New(inventory.Options{Nodes: 3})
 			tt.told(v)
-			if got := v.Nodes(); !slices.Equal(got, tt.want) {
-				t.Errorf("got %+v, want %+v", got, tt.want)
+			if diff := cmp.Diff(tt.want, v.Nodes()); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
 			}
 		})
 	}

@@ -50,7 +50,7 @@ func (t *tables) read() {
 // ask returns what a query gives. One that fails leaves dashes, and a line on
 // the page that says why.
 func (t *tables) ask(promql string) []query.Sample {
-	samples, err := query.Instant(t.ctx, t.page.opts.Engine, t.page.opts.Store, promql, t.view.Now, 0)
+	samples, err := t.page.opts.Query(t.ctx, promql, t.view.Now, 0)
 	if err != nil {
 		t.page.opts.Log.Warn("value not read", "err", err)
 		t.view.Trouble = append(t.view.Trouble, err.Error())

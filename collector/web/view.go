@@ -144,8 +144,11 @@ type tables struct {
 func (t *tables) take(n inventory.Node) {
 	row := t.node(n.Name)
 	row.Version, row.Seen = n.Version, n.Seen
-	row.State = "up"
-	if !n.Connected() {
+	switch {
+	case n.Recalled: // nobody has given it up
+	case n.Connected():
+		row.State = "up"
+	default:
 		row.State = "lost"
 	}
 }

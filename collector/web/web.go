@@ -17,10 +17,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/storage"
-
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
+	"github.com/plimsoll-io/plimsoll/collector/query"
 )
 
 const (
@@ -54,8 +52,7 @@ type Decision struct {
 
 // Options say where the page has its numbers from.
 type Options struct {
-	Engine    promql.QueryEngine
-	Store     storage.Queryable
+	Query     func(ctx context.Context, promql string, at time.Time, lookback time.Duration) ([]query.Sample, error)
 	Inventory Inventory
 	Alerts    func(context.Context) []Alert // nil: the page has no such section
 	Decisions func() []Decision             // nil: the same
@@ -81,8 +78,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 
 // New makes the page.
 func New(opts Options) (*Page, error) {
-	if opts.Engine == nil || opts.Store == nil || opts.Inventory == nil {
-		return nil, errors.New("the page needs an engine, a store and an inventory")
+	if opts.Query == nil || opts.Inventory == nil {
+		return nil, errors.New("the page needs an engine to query and an inventory")
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -27,10 +27,19 @@ var now = time.Now().Truncate(time.Second)
 
 // world is what a page is made of in a test: a real store and a real inventory.
 type world struct {
-	t    *testing.T
-	app  storage.AppenderV2
-	opts web.Options
-	inv  *inventory.Inventory
+	t     *testing.T
+	store *store.Store
+	app   storage.AppenderV2
+	opts  web.Options
+	inv   *inventory.Inventory
+}
+
+// asks queries a store.
+func asks(s *store.Store, opts query.EngineOptions) func(context.Context, string, time.Time, time.Duration) ([]query.Sample, error) {
+	engine := query.NewEngine(opts)
+	return func(ctx context.Context, promql string, at time.Time, lookback time.Duration) ([]query.Sample, error) {
+		return query.Instant(ctx, engine, s, promql, at, lookback)
+	}
 }
 
 func newWorld(t *testing.T) *world {
@@ -45,8 +54,8 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	inv := inventory.New(inventory.Options{})
-	return &world{t: t, app: s.AppenderV2(context.Background()), inv: inv, opts: web.Options{
-		Engine: query.NewEngine(query.EngineOptions{}), Store: s, Inventory: inv, Now: func() time.Time { return now }, Version: "1.2.3",
+	return &world{t: t, store: s, app: s.AppenderV2(context.Background()), inv: inv, opts: web.Options{
+		Query: asks(s, query.EngineOptions{}), Inventory: inv, Now: func() time.Time { return now }, Version: "1.2.3",
 	}}
 }
 
@@ -252,7 +261,7 @@ func TestAFailedQueryIsSaidOnThePage(t *testing.T) {
 	w := newWorld(t)
 	w.put(0, always(1<<20), "container_memory_working_set_bytes", "node", "n1", "id", "/docker/aaa", "name", "web")
 	w.put(0, rising(1), "container_cpu_usage_seconds_total", "node", "n1", "id", "/docker/aaa", "name", "web")
-	w.opts.Engine = query.NewEngine(query.EngineOptions{MaxSamples: 5}) // too few for a rate
+	w.opts.Query = asks(w.store, query.EngineOptions{MaxSamples: 5}) // too few for a rate
 	page := get(w.page(), "/").Body.String()
 	if !strings.Contains(page, "Not all could be read") || !strings.Contains(page, "too many samples") {
 		t.Error("the page keeps the failure to itself")
