@@ -27,6 +27,7 @@ const (
 	refusedMode     = "mode"
 	refusedRate     = "rate"
 	refusedSignal   = "signal" // by the decision: it asks for something absurd
+	refusedLease    = "lease"
 )
 
 // errGuard marks what the guard refused before any platform heard of it.
@@ -37,6 +38,7 @@ var errGuard = errors.New("refused by the guard")
 type guard struct {
 	drivers map[string]driver.Driver
 	ceiling int
+	lease   Lease
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -60,7 +62,7 @@ type reader interface {
 }
 
 type writer interface {
-	Scale(ctx context.Context, w driver.Workload, n int, rev driver.Rev) error
+	Scale(ctx context.Context, w driver.Workload, n int, rev driver.Rev, epoch uint64) error
 }
 
 // readOnly hides the driver behind a reader, so that not even a type assertion
@@ -100,29 +102,38 @@ func (h *grip) status(ctx context.Context) (driver.Status, error) {
 // scale asks the platform for n replicas, if the guard lets it through. What it
 // does not is counted, logged as an error and wraps errGuard.
 func (h *grip) scale(ctx context.Context, n int, rev driver.Rev) error {
-	if reason, err := h.check(n); err != nil {
+	epoch, reason, err := h.check(n)
+	if err != nil {
 		h.guard.metrics.refused.WithLabelValues(h.policy, reason).Inc()
 		h.guard.log.Error("write refused", "policy", h.policy, "workload", h.workload, "replicas", n, "err", err)
 		return fmt.Errorf("%w: %w", errGuard, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
-	return h.write.Scale(ctx, h.workload, n, rev)
+	return h.write.Scale(ctx, h.workload, n, rev, epoch)
 }
 
-func (h *grip) check(n int) (reason string, err error) {
+func (h *grip) check(n int) (epoch uint64, reason string, err error) {
+	epoch, held := h.guard.lease.Held()
 	switch {
 	case h.write == nil:
-		return refusedMode, errors.New("the policy may not write, only mode active may")
+		return 0, refusedMode, errors.New("the policy may not write, only mode active may")
+	case !held:
+		return 0, refusedLease, errors.New("another collector leads, or none does")
 	case n < 0:
-		return refusedNegative, fmt.Errorf("%d replicas are less than none", n)
+		return 0, refusedNegative, fmt.Errorf("%d replicas are less than none", n)
 	case n > h.guard.ceiling:
-		return refusedCeiling, fmt.Errorf("%d replicas exceed the ceiling of %d; look for the signal that asks for so many, or raise the ceiling", n, h.guard.ceiling)
+		return 0, refusedCeiling, fmt.Errorf("%d replicas exceed the ceiling of %d; look for the signal that asks for so many, or raise the ceiling", n, h.guard.ceiling)
 	case !h.takeToken():
-		return refusedRate, fmt.Errorf("more than %d writes in a row, with less than %v for each", writeBurst, writeRefill)
+		return 0, refusedRate, fmt.Errorf("more than %d writes in a row, with less than %v for each", writeBurst, writeRefill)
 	}
-	return "", nil
+	return epoch, "", nil
 }
+
+// alone is the lease of who has no partner.
+type alone struct{}
+
+func (alone) Held() (uint64, bool) { return 0, true }
 
 // takeToken is a token bucket: it refills by one each writeRefill.
 func (h *grip) takeToken() bool {

@@ -28,6 +28,7 @@ func grab(t *testing.T, mode policy.Mode) (*grip, *fake.Platform) {
 	g := &guard{
 		drivers: map[string]driver.Driver{"fake": p},
 		ceiling: 500,
+		lease:   alone{},
 		log:     slog.New(slog.DiscardHandler),
 		metrics: newMetrics(nil),
 	}

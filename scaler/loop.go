@@ -63,8 +63,13 @@ func (l *loop) tick(ctx context.Context) {
 			return // what was seen is cut short by the end
 		}
 		past := l.state
-		next, d := decide.Next(l.app, past, v.Observation)
+		app := l.app
+		if _, held := l.grip.guard.lease.Held(); !held && app.Mode == policy.Active {
+			app.Mode = policy.Standby
+		}
+		next, d := decide.Next(app, past, v.Observation)
 		e := l.entry(v, d, past)
+		e.Mode = app.Mode
 		e.Attempts = attempt
 		if d.Apply && d.To != d.From {
 			e.Result, e.Err = l.act(ctx, d, v.rev)
@@ -100,7 +105,7 @@ func outcome(err error) string {
 		return resultConflict
 	case errors.Is(err, driver.ErrCapacity):
 		return resultCapacity
-	case errors.Is(err, errGuard), errors.Is(err, driver.ErrRefused), errors.Is(err, driver.ErrNotFound):
+	case errors.Is(err, errGuard), errors.Is(err, driver.ErrFenced), errors.Is(err, driver.ErrRefused), errors.Is(err, driver.ErrNotFound):
 		return resultRefused
 	}
 	return resultUnknown

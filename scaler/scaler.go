@@ -31,10 +31,20 @@ type Options struct {
 	// Ceiling is the number of replicas that no driver is ever asked to exceed.
 	// Default policy.DefaultCeiling.
 	Ceiling int
+	// Lease tells whether this scaler may write; nil if it is the only one. One
+	// that may not goes on to decide, so that it knows as much as the other when
+	// it comes to lead.
+	Lease Lease
 	// Log may be nil.
 	Log *slog.Logger
 	// Registerer takes the scaler's metrics; it may be nil.
 	Registerer prometheus.Registerer
+}
+
+// Lease is held by one of several scalers at a time.
+type Lease interface {
+	// Held tells whether this one may write now, and under which epoch.
+	Held() (epoch uint64, held bool)
 }
 
 // Scaler evaluates policies. Its methods may be called concurrently.
@@ -72,7 +82,10 @@ func New(opts Options) (*Scaler, error) {
 		changed: make(chan struct{}, 1),
 		last:    make(map[string]Entry),
 	}
-	s.guard = &guard{drivers: opts.Drivers, ceiling: s.ceiling, log: log, metrics: s.metrics}
+	s.guard = &guard{drivers: opts.Drivers, ceiling: s.ceiling, lease: opts.Lease, log: log, metrics: s.metrics}
+	if s.guard.lease == nil {
+		s.guard.lease = alone{}
+	}
 	if err := s.Reload(opts.Policies); err != nil {
 		return nil, err
 	}

@@ -164,6 +164,10 @@ func (t *turn) mode(n int) {
 		}
 	case policy.Active:
 		d.Apply = n != t.from
+	case policy.Standby:
+		if n != t.from {
+			t.gate(GateStandby, "", fmt.Sprintf("%d would be next, which is for the collector that leads to do", n))
+		}
 	default:
 		if n != t.from {
 			t.gate(GateAdvise, "", fmt.Sprintf("%d would be next, but the policy only advises; mode: active lets it act", n))

@@ -173,10 +173,11 @@ func TestNext(t *testing.T) {
 		"zero replicas are someone's will":           {obs: Observation{Now: noon, Signals: []Reading{each("cpu", noon, 1)}}, action: Hold, to: 0, gate: GateStopped},
 		"a silent platform is left alone":            {obs: Observation{Now: noon, Err: "connection refused", Desired: 9}, action: Hold, to: 4, gate: GatePlatform, why: "hold: the platform could not be asked: connection refused"},
 
-		"advice is not carried out":       {policy: func(p *policy.App) { p.Mode = policy.Advise }, obs: four(0.9, 0.9, 0.9, 0.9), action: Grow, to: 8, gate: GateAdvise},
-		"a policy without mode advises":   {policy: func(p *policy.App) { p.Mode = "" }, obs: four(0.9, 0.9, 0.9, 0.9), action: Grow, to: 8, gate: GateAdvise},
-		"a paused policy holds":           {policy: func(p *policy.App) { p.Mode = policy.Paused }, obs: four(0.9, 0.9, 0.9, 0.9), action: Hold, to: 4, gate: GatePaused, why: "hold 4: cpu: 360% over 4 replicas, target 50%: 8 replicas; 8 would be next, but the policy is paused"},
-		"a paused policy holds below min": {policy: func(p *policy.App) { p.Mode = policy.Paused; p.Min = 9 }, obs: four(0.5, 0.5, 0.5, 0.5), action: Hold, to: 4, gate: GateMin},
+		"advice is not carried out":         {policy: func(p *policy.App) { p.Mode = policy.Advise }, obs: four(0.9, 0.9, 0.9, 0.9), action: Grow, to: 8, gate: GateAdvise},
+		"a standby leaves it to the leader": {policy: func(p *policy.App) { p.Mode = policy.Standby }, obs: four(0.9, 0.9, 0.9, 0.9), action: Grow, to: 8, gate: GateStandby},
+		"a policy without mode advises":     {policy: func(p *policy.App) { p.Mode = "" }, obs: four(0.9, 0.9, 0.9, 0.9), action: Grow, to: 8, gate: GateAdvise},
+		"a paused policy holds":             {policy: func(p *policy.App) { p.Mode = policy.Paused }, obs: four(0.9, 0.9, 0.9, 0.9), action: Hold, to: 4, gate: GatePaused, why: "hold 4: cpu: 360% over 4 replicas, target 50%: 8 replicas; 8 would be next, but the policy is paused"},
+		"a paused policy holds below min":   {policy: func(p *policy.App) { p.Mode = policy.Paused; p.Min = 9 }, obs: four(0.5, 0.5, 0.5, 0.5), action: Hold, to: 4, gate: GateMin},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

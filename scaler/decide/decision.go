@@ -70,4 +70,5 @@ const (
 	GateStopped  = "stopped" // scaled to zero by hand
 	GatePaused   = "paused"
 	GateAdvise   = "advise"
+	GateStandby  = "standby"
 )

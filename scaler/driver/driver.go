@@ -21,6 +21,9 @@ var (
 	// ErrRefused: the request can never succeed as it stands, for instance
 	// a negative count, or a workload whose count is not a number one sets.
 	ErrRefused = errors.New("refused")
+	// ErrFenced: whoever leads now has written; this collector leads no longer.
+	// Nothing was done.
+	ErrFenced = errors.New("another collector leads")
 	// ErrCapacity: the platform is full or a quota is used up.
 	ErrCapacity = errors.New("no capacity")
 )
@@ -65,5 +68,9 @@ type Driver interface {
 	// else: replicas that stay are not restarted. Asking for what is asked
 	// already changes nothing. If rev is not empty and w has changed since,
 	// nothing is done and the error wraps ErrConflict.
-	Scale(ctx context.Context, w Workload, n int, rev Rev) error
+	//
+	// epoch is that of the lease under which the caller leads, 0 if there is
+	// only one who could. It is written with the count; if w was written under
+	// a higher one, nothing is done and the error wraps ErrFenced.
+	Scale(ctx context.Context, w Workload, n int, rev Rev, epoch uint64) error
 }

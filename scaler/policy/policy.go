@@ -34,6 +34,10 @@ const (
 	Advise Mode = "advise" // decide and tell, touch nothing
 	Active Mode = "active" // decide and do
 	Paused Mode = "paused" // decide nothing, hold what is there
+
+	// Standby is Active where another collector leads: decide and tell what it
+	// would do. No file says it.
+	Standby Mode = "standby"
 )
 
 // App is the policy of one workload. The names of its fields in JSON are those

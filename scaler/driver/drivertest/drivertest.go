@@ -38,6 +38,7 @@ func Run(t *testing.T, p Platform) {
 	t.Run("an empty revision fits any state", p.unconditional)
 	t.Run("an unknown workload is not found", p.unknown)
 	t.Run("a negative count is refused", p.negative)
+	t.Run("who leads no longer is refused", p.fenced)
 	t.Run("an ended context is obeyed", p.obeysContext)
 	if p.Fixed != (driver.Workload{}) {
 		t.Run("a workload without a count is refused", p.fixed)
@@ -56,7 +57,7 @@ func (p Platform) asksAndTells(t *testing.T) {
 func (p Platform) idempotent(t *testing.T) {
 	p.scale(t, 2)
 	before := p.await(t, 2)
-	if err := p.Driver.Scale(t.Context(), p.Workload, 2, before.Rev); err != nil {
+	if err := p.Driver.Scale(t.Context(), p.Workload, 2, before.Rev, 0); err != nil {
 		t.Fatal(err)
 	}
 	if after := p.status(t); after.Rev != before.Rev {
@@ -99,7 +100,7 @@ func (p Platform) conflict(t *testing.T) {
 	p.scale(t, 2)
 	stale := p.status(t).Rev
 	p.scale(t, 3)
-	err := p.Driver.Scale(t.Context(), p.Workload, 1, stale)
+	err := p.Driver.Scale(t.Context(), p.Workload, 1, stale, 0)
 	if !errors.Is(err, driver.ErrConflict) {
 		t.Errorf("error %v, want ErrConflict", err)
 	}
@@ -110,7 +111,7 @@ func (p Platform) conflict(t *testing.T) {
 
 func (p Platform) unconditional(t *testing.T) {
 	for _, n := range []int{1, 2} {
-		if err := p.Driver.Scale(t.Context(), p.Workload, n, ""); err != nil {
+		if err := p.Driver.Scale(t.Context(), p.Workload, n, "", 0); err != nil {
 			t.Fatal(err)
 		}
 		if got := p.status(t); got.Desired != n {
@@ -124,18 +125,46 @@ func (p Platform) unknown(t *testing.T) {
 	if _, err := p.Driver.Status(t.Context(), nobody); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("status: error %v, want ErrNotFound", err)
 	}
-	if err := p.Driver.Scale(t.Context(), nobody, 1, ""); !errors.Is(err, driver.ErrNotFound) {
+	if err := p.Driver.Scale(t.Context(), nobody, 1, "", 0); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("scale: error %v, want ErrNotFound", err)
 	}
 }
 
 func (p Platform) negative(t *testing.T) {
 	before := p.status(t)
-	if err := p.Driver.Scale(t.Context(), p.Workload, -1, ""); !errors.Is(err, driver.ErrRefused) {
+	if err := p.Driver.Scale(t.Context(), p.Workload, -1, "", 0); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("error %v, want ErrRefused", err)
 	}
 	if after := p.status(t); after.Desired != before.Desired {
 		t.Errorf("desired went from %d to %d", before.Desired, after.Desired)
+	}
+}
+
+func (p Platform) fenced(t *testing.T) {
+	p.scale(t, 1)
+	before := p.await(t, 1)
+	ids := p.Replicas(t)
+	for _, leader := range []struct {
+		epoch uint64
+		n     int
+	}{{7, 2}, {7, 1}, {9, 2}} {
+		if err := p.Driver.Scale(t.Context(), p.Workload, leader.n, "", leader.epoch); err != nil {
+			t.Fatalf("epoch %d: %v", leader.epoch, err)
+		}
+	}
+	p.await(t, 2)
+	if err := p.Driver.Scale(t.Context(), p.Workload, 1, "", 8); !errors.Is(err, driver.ErrFenced) {
+		t.Errorf("epoch 8 after 9: error %v, want ErrFenced", err)
+	}
+	if after := p.status(t); after.Desired != 2 || after.Rev == before.Rev {
+		t.Errorf("status %+v, want the two replicas of epoch 9", after)
+	}
+	if !slices.Contains(p.Replicas(t), ids[0]) {
+		t.Errorf("replica %s, which was never to go, was replaced", ids[0])
+	}
+	// One who is alone is not held up by what a pair has left.
+	if err := p.Driver.Scale(t.Context(), p.Workload, 1, "", 0); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -146,7 +175,7 @@ func (p Platform) obeysContext(t *testing.T) {
 	if _, err := p.Driver.Status(ctx, p.Workload); !errors.Is(err, context.Canceled) {
 		t.Errorf("status: error %v, want context.Canceled", err)
 	}
-	if err := p.Driver.Scale(ctx, p.Workload, before.Desired+1, ""); !errors.Is(err, context.Canceled) {
+	if err := p.Driver.Scale(ctx, p.Workload, before.Desired+1, "", 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("scale: error %v, want context.Canceled", err)
 	}
 	if after := p.status(t); after.Desired != before.Desired {
@@ -158,7 +187,7 @@ func (p Platform) fixed(t *testing.T) {
 	if _, err := p.Driver.Status(t.Context(), p.Fixed); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("status: error %v, want ErrRefused", err)
 	}
-	if err := p.Driver.Scale(t.Context(), p.Fixed, 2, ""); !errors.Is(err, driver.ErrRefused) {
+	if err := p.Driver.Scale(t.Context(), p.Fixed, 2, "", 0); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("scale: error %v, want ErrRefused", err)
 	}
 }
@@ -168,7 +197,7 @@ func (p Platform) fixed(t *testing.T) {
 func (p Platform) scale(t *testing.T, n int) {
 	t.Helper()
 	for range 5 {
-		err := p.Driver.Scale(t.Context(), p.Workload, n, p.status(t).Rev)
+		err := p.Driver.Scale(t.Context(), p.Workload, n, p.status(t).Rev, 0)
 		if err == nil {
 			return
 		}

@@ -40,10 +40,12 @@ type Write struct {
 	At       time.Time
 	Workload driver.Workload
 	From, To int
+	Epoch    uint64
 }
 
 type workload struct {
 	rev      int
+	epoch    uint64
 	updating bool
 	replicas []replica // oldest first
 }
@@ -181,7 +183,7 @@ func (p *Platform) Status(ctx context.Context, w driver.Workload) (driver.Status
 }
 
 // Scale implements driver.Driver.
-func (p *Platform) Scale(ctx context.Context, w driver.Workload, n int, rev driver.Rev) error {
+func (p *Platform) Scale(ctx context.Context, w driver.Workload, n int, rev driver.Rev, epoch uint64) error {
 	if err := p.meet(ctx, &p.scaleIn); err != nil {
 		return fmt.Errorf("scale %s: %w", w, err)
 	}
@@ -196,11 +198,14 @@ func (p *Platform) Scale(ctx context.Context, w driver.Workload, n int, rev driv
 		return fmt.Errorf("scale %s to %d: %w", w, n, driver.ErrRefused)
 	case rev != "" && rev != wl.token():
 		return fmt.Errorf("scale %s: %w", w, driver.ErrConflict)
+	case epoch > 0 && wl.epoch > epoch:
+		return fmt.Errorf("scale %s under epoch %d: %w", w, epoch, driver.ErrFenced)
 	case n == len(wl.replicas):
 		return nil
 	}
 	now := time.Now()
-	p.writes = append(p.writes, Write{At: now, Workload: w, From: len(wl.replicas), To: n})
+	p.writes = append(p.writes, Write{At: now, Workload: w, From: len(wl.replicas), To: n, Epoch: epoch})
+	wl.epoch = max(wl.epoch, epoch)
 	p.resize(wl, n, now.Add(p.Boot))
 	return nil
 }

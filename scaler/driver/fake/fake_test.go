@@ -29,7 +29,7 @@ func TestReplicasTakeTheirTimeToStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := fake.Platform{Boot: 20 * time.Second}
 		p.Add(web, 1)
-		if err := p.Scale(t.Context(), web, 3, ""); err != nil {
+		if err := p.Scale(t.Context(), web, 3, "", 0); err != nil {
 			t.Fatal(err)
 		}
 		for _, step := range []struct {
@@ -50,12 +50,12 @@ func TestOnlyAcceptedChangesAreWrites(t *testing.T) {
 	p.Add(web, 1)
 	broken := errors.New("broken pipe")
 	p.FailScale(broken)
-	if err := p.Scale(t.Context(), web, 2, ""); !errors.Is(err, broken) {
+	if err := p.Scale(t.Context(), web, 2, "", 0); !errors.Is(err, broken) {
 		t.Errorf("error %v, want the scripted one", err)
 	}
 	p.Edit(web, 4)
 	for range 2 {
-		if err := p.Scale(t.Context(), web, 5, ""); err != nil {
+		if err := p.Scale(t.Context(), web, 5, "", 0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -52,6 +52,7 @@ func TestRealEngine(t *testing.T) {
 	t.Run("a scale leaves the task template alone", func(t *testing.T) { keepsTemplate(t, e, s) })
 	t.Run("a version that went stale on the way is a conflict", func(t *testing.T) { staleOnTheWay(t, s) })
 	t.Run("the beginning of an id names nothing", func(t *testing.T) { idPrefix(t, s) })
+	t.Run("the list tells what every service was asked for", func(t *testing.T) { lists(t, s) })
 	t.Run("a node that is no manager says so", func(t *testing.T) { noManager(t, e, s) })
 }
 
@@ -111,7 +112,7 @@ func keepsTemplate(t *testing.T, e *engine.Engine, s *Swarm) {
 		t.Fatalf("the image is tagged from the start, the test shows nothing: %s", before)
 	}
 	for _, n := range []int{2, 3} {
-		if err := s.Scale(t.Context(), web, n, ""); err != nil {
+		if err := s.Scale(t.Context(), web, n, "", 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,11 +149,42 @@ func idPrefix(t *testing.T, s *Swarm) {
 	}
 }
 
+func lists(t *testing.T, s *Swarm) {
+	want, err := s.Status(t.Context(), web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	services, err := s.Services(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range services {
+		got[one.Name] = one.Desired
+		if one.Ready == nil || *one.Ready < 0 || *one.Ready > 5 {
+			t.Errorf("%s: ready %v", one.Name, one.Ready)
+		}
+	}
+	if len(got) != 2 || got[serviceName(web)] != want.Desired || got[serviceName(watch)] != 1 {
+		t.Errorf("listed %v; want %s with %d and %s, which is global, with one", got, serviceName(web), want.Desired, serviceName(watch))
+	}
+}
+
 // noManager comes last: it takes the Swarm apart.
 func noManager(t *testing.T, e *engine.Engine, s *Swarm) {
 	e.Docker("swarm", "leave", "--force")
 	_, err := s.Status(t.Context(), web)
 	if err == nil || !strings.Contains(err.Error(), "not a swarm manager") {
 		t.Errorf("error %v, want the engine's own words", err)
+	}
+	if _, err := s.Services(t.Context()); !errors.Is(err, ErrNoManager) {
+		t.Errorf("error %v, want ErrNoManager", err)
+	}
+	away, err := New(Options{Host: "unix:///no/such/engine.sock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := away.Services(t.Context()); !errors.Is(err, ErrNoManager) {
+		t.Errorf("error %v, want ErrNoManager", err)
 	}
 }

@@ -101,25 +101,28 @@ func (s *Swarm) Status(ctx context.Context, w driver.Workload) (driver.Status, e
 }
 
 // Scale implements driver.Driver.
-func (s *Swarm) Scale(ctx context.Context, w driver.Workload, n int, want driver.Rev) error {
+func (s *Swarm) Scale(ctx context.Context, w driver.Workload, n int, want driver.Rev, epoch uint64) error {
 	if n < 0 || n > maxReplicas {
 		return fmt.Errorf("scale service %s to %d: %w: a count is between 0 and %d", serviceName(w), n, driver.ErrRefused, maxReplicas)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := s.scale(ctx, w, n, want); err != nil {
+	if err := s.scale(ctx, w, n, want, epoch); err != nil {
 		return fmt.Errorf("scale service %s to %d: %w", serviceName(w), n, err)
 	}
 	return nil
 }
 
-func (s *Swarm) scale(ctx context.Context, w driver.Workload, n int, want driver.Rev) error {
+func (s *Swarm) scale(ctx context.Context, w driver.Workload, n int, want driver.Rev, epoch uint64) error {
 	service, raw, err := s.inspect(ctx, w)
 	if err != nil {
 		return err
 	}
 	if want != "" && want != rev(service) {
 		return fmt.Errorf("%w: version %s, not %s", driver.ErrConflict, rev(service), want)
+	}
+	if err := fenced(service.Spec.Labels[epochLabel], epoch); err != nil {
+		return err
 	}
 	if n == desired(service) {
 		return nil
@@ -128,7 +131,25 @@ func (s *Swarm) scale(ctx context.Context, w driver.Workload, n int, want driver
 	if err != nil {
 		return err
 	}
+	if epoch > 0 {
+		if spec, err = setLabel(spec, epochLabel, strconv.FormatUint(epoch, 10)); err != nil {
+			return err
+		}
+	}
 	return s.update(ctx, service.ID, service.Version.Index, spec)
+}
+
+// epochLabel is the service's label that tells under which epoch it was written.
+// It is none of its tasks': setting it restarts nothing.
+const epochLabel = "io.plimsoll.epoch"
+
+// fenced complains if a service was written by a later leader. A label that is no
+// number was written by nobody who leads.
+func fenced(label string, epoch uint64) error {
+	if written, err := strconv.ParseUint(label, 10, 64); err == nil && epoch > 0 && written > epoch {
+		return fmt.Errorf("%w: it wrote under epoch %d, this is %d", driver.ErrFenced, written, epoch)
+	}
+	return nil
 }
 
 // inspect reads a service and makes sure that it is the one that was asked for

@@ -49,7 +49,7 @@ func TestAnAbsurdCountIsRefusedBeforeAnyRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{-1, maxReplicas + 1, 1e12, math.MaxInt, math.MinInt} {
-		if err := s.Scale(t.Context(), driver.Workload{Name: "web"}, n, ""); !errors.Is(err, driver.ErrRefused) {
+		if err := s.Scale(t.Context(), driver.Workload{Name: "web"}, n, "", 0); !errors.Is(err, driver.ErrRefused) {
 			t.Errorf("%d: error %v, want ErrRefused", n, err)
 		}
 	}

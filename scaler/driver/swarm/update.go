@@ -36,6 +36,23 @@ func setReplicas(service []byte, n int) (spec []byte, err error) {
 	return edit(top.Spec, []string{"Mode", "Replicated"}, "Replicas", json.RawMessage(strconv.Itoa(n)))
 }
 
+// setLabel adds a label to a service's Spec, or replaces it.
+func setLabel(spec []byte, name, value string) ([]byte, error) {
+	var top struct{ Labels map[string]string }
+	if err := json.Unmarshal(spec, &top); err != nil {
+		return nil, fmt.Errorf("read specification: %w", err)
+	}
+	if top.Labels == nil {
+		top.Labels = map[string]string{}
+	}
+	top.Labels[name] = value
+	labels, err := json.Marshal(top.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("write labels: %w", err)
+	}
+	return edit(spec, nil, "Labels", labels)
+}
+
 // edit sets key to value in the object that path leads to, all of which must
 // exist.
 func edit(object json.RawMessage, path []string, key string, value json.RawMessage) (json.RawMessage, error) {
