@@ -10,7 +10,7 @@ BENCH   ?= .
 E2E     ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race e2e bench bench-agents fuzz lint proto generate check vuln clean $(TOOLS)
+.PHONY: help run build test race e2e e2e-thanos bench bench-agents bench-ingest bench-day fuzz lint proto generate check vuln clean $(TOOLS)
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,11 +30,21 @@ race: ## the same under the race detector
 e2e: build ## the product as users run it, on a real engine, and in a virtual machine (root, dockerd, qemu needed)
 	$(GO) test -tags e2e -count 1 -timeout 30m -p 1 -v -run '$(E2E)' ./test/...
 
+# Not in CI: it takes six minutes, and the first time builds Thanos: three more of CPU, and 140 MB.
+e2e-thanos: build ## collectors with the real Thanos: buckets, sidecars, queries from above, a collector killed
+	$(GO) test -tags thanos -count 1 -timeout 60m -v ./test/thanos
+
 bench: ## benchmarks; bench/RESULTS.md holds dated results
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
 
 bench-agents: ## the agent beside cAdvisor, netdata, Telegraf, node_exporter (an hour or more; AGENTS= for flags)
 	cd bench/agent && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 4h -args $(AGENTS)
+
+bench-ingest: ## the collector beside a bare TSDB and Prometheus, and with a million series (half an hour; INGEST= for flags)
+	cd bench/ingest && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 4h -v -args $(INGEST)
+
+bench-day: ## 24 hours of 100 agents with 100 containers that come and go (minutes; DAY= for flags)
+	$(GO) test -count 1 -timeout 1h -v -run DayOfChurn ./bench/day -args -hours 24 -agents 100 -containers 100 -series 3 $(DAY)
 
 fuzz: ## every fuzz test for FUZZ each (default 10s)
 	@for p in $$($(GO) list ./...); do \
