@@ -209,7 +209,7 @@ func (r *catalogueRegistry) MustRegister(c ...prometheus.Collector) { *r = appen
 func (r *catalogueRegistry) Unregister(prometheus.Collector) bool { return false }
 
 // catalogueDesc is what a prometheus.Desc says of itself when it is printed.
-var catalogueDesc = regexp.MustCompile(`^Desc\{fqName: "(\w+)", help: "(.*?)", (?:unit: "\w*", )?constLabels: \{\}, variableLabels: \{(\w*)\}\}$`)
+var catalogueDesc = regexp.MustCompile(`^Desc\{fqName: "(\w+)", help: "(.*?)", (?:unit: "\w*", )?constLabels: \{\}, variableLabels: \{([\w,]*)\}\}$`)
 
 func (c catalogue) registered(t *testing.T, one prometheus.Collector) {
 	t.Helper()
@@ -228,7 +228,9 @@ func (c catalogue) registered(t *testing.T, one prometheus.Collector) {
 		t.Fatalf("%T does not say what it is in the way it used to", one)
 	}
 	m := c.metric(t, &sample.Metric{Name: said[1], Help: said[2], Type: kind})
-	if said[3] != "" {
-		m.label(said[3])
+	for name := range strings.SplitSeq(said[3], ",") {
+		if name != "" {
+			m.label(name)
+		}
 	}
 }

@@ -63,7 +63,7 @@ func catalogueRow(l *catalogueLine, hidden []string, metrics ...*catalogued) []s
 }
 
 // catalogueListed are labels whose values are a fixed list, which rows tell.
-var catalogueListed = []string{"cause", "failure_type", "ip", "job", "mode", "operation", "policy", "queue", "reason", "result", "scope", "state"}
+var catalogueListed = []string{"cause", "failure_type", "ip", "job", "mode", "operation", "policy", "queue", "reason", "result", "scope", "state", "ulimit"}
 
 func labelsCell(m *catalogued, leftOut []string) string {
 	var cells []string

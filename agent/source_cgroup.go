@@ -17,7 +17,7 @@ import (
 type CgroupOptions struct {
 	Root  string     // of the control groups; "/sys/fs/cgroup" if empty
 	Roots node.Roots // for the size of the machine and the names of devices
-	Lanes Lanes      // first: CPU, memory usage; second: memory by kind, pressure; third: the rest
+	Lanes Lanes      // first: CPU, memory usage; second: memory by kind, pressure; third: the rest; fourth: ulimits
 	Jobs  Jobs
 
 	// Containers are those there are now, and a number that changes when they

@@ -74,7 +74,8 @@ func (s *cgroupSource) read(c *container, b *sample.Batch, everything bool) erro
 	first := everything || due(s.opts.Lanes.First, b.Tick, c.phase)
 	second := everything || due(s.opts.Lanes.Second, b.Tick, c.phase)
 	third := everything || c.ooms.told || due(s.opts.Lanes.Third, b.Tick, c.phase)
-	if !first && !second && !third {
+	fourth := everything || due(s.opts.Lanes.Fourth, b.Tick, c.phase)
+	if !first && !second && !third && !fourth {
 		return nil
 	}
 	var f faults
@@ -85,6 +86,7 @@ func (s *cgroupSource) read(c *container, b *sample.Batch, everything bool) erro
 	case (second || c.moved(usage)) && f.fatal(c.readMemory(b, usage)):
 	case second && f.fatal(c.readPressure(b)):
 	case third && f.fatal(s.readIO(c, b)):
+	case fourth && f.fatal(s.readUlimits(c, b)):
 	case third:
 		c.tellLast(b)
 	}

@@ -94,7 +94,7 @@ const (
 // cgroupMetrics are the series of a container by group. All containers share
 // them, so that a container costs its labels and its values.
 type cgroupMetrics struct {
-	fast, memory, pressure, slow, lasting []sample.Series
+	fast, memory, pressure, slow, ulimits, lasting []sample.Series
 
 	reads, writes, readBytes, writeBytes, blkio *sample.Metric // of a device
 	usage, wait, inDebt, inDelay                *sample.Metric // what that cost
@@ -195,6 +195,7 @@ func newCgroupMetrics(mode cgroup.Mode) *cgroupMetrics {
 			startTime:       one(gauge("seconds", "start_time_seconds", "When the container was started, in seconds since 1970.")),
 			healthState:     one(gauge("", "health_state", "1 if the container's health check passes, 0 if it does not or has not yet, -1 if it has none.")),
 		},
+		ulimits: newUlimits(),
 		lasting: []sample.Series{
 			lastSeen:  one(gauge("", "last_seen", "When the container was last read, in seconds since 1970; stands still for 5 minutes after its end.")),
 			oomEvents: one(counter("oom_events", "Processes killed for want of memory.")),
@@ -213,10 +214,10 @@ func newCgroupMetrics(mode cgroup.Mode) *cgroupMetrics {
 
 // containerSeries are the groups of one container.
 type containerSeries struct {
-	labels                                []sample.Label
-	fast, memory, pressure, slow, lasting *sample.Group
-	devices                               roster[cgroup.Device, *sample.Group]
-	hasPressure                           bool // pressure is in use
+	labels                                         []sample.Label
+	fast, memory, pressure, slow, ulimits, lasting *sample.Group
+	devices                                        roster[cgroup.Device, *sample.Group]
+	hasPressure, hasUlimits                        bool // pressure and ulimits are in use
 }
 
 func newContainerSeries(m *cgroupMetrics, fs *cgroup.FS, labels []sample.Label, lanes Lanes) *containerSeries {
@@ -229,6 +230,7 @@ func newContainerSeries(m *cgroupMetrics, fs *cgroup.FS, labels []sample.Label, 
 		memory:   group(m.memory, lanes.Second),
 		pressure: group(m.pressure, lanes.Second),
 		slow:     group(m.slow, lanes.Third),
+		ulimits:  group(m.ulimits, lanes.Fourth),
 		lasting:  group(m.lasting, lanes.Third),
 		devices: roster[cgroup.Device, *sample.Group]{
 			came: func(d cgroup.Device) *sample.Group { return group(m.device(d, fs.DeviceName(d)), lanes.Third) },
@@ -242,6 +244,9 @@ func (s *containerSeries) passing() []*sample.Group {
 	groups := []*sample.Group{s.fast, s.memory, s.slow}
 	if s.hasPressure {
 		groups = append(groups, s.pressure)
+	}
+	if s.hasUlimits {
+		groups = append(groups, s.ulimits)
 	}
 	s.devices.each(func(g **sample.Group) { groups = append(groups, *g) })
 	return groups

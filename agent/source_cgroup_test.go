@@ -55,7 +55,7 @@ func newHarbour(t testing.TB, fixture string, containers ...discover.Container) 
 	if err := txtar.Write(archive, h.root); err != nil {
 		t.Fatal(err)
 	}
-	h.roots = node.Roots{Proc: "node/testdata/kernel-6.18/proc", Sys: h.sysfs(), Root: t.TempDir()}
+	h.roots = node.Roots{Proc: h.procfs(archive), Sys: h.sysfs(), Root: t.TempDir()}
 	plant(t, h.roots.Root, map[string]string{"etc/machine-id": "9f0e4c2ab7d84e5f8a1b3c6d7e8f9a0b\n"})
 	h.open(cgroup.Options{Root: h.root, Sysfs: h.roots.Sys, MaxOpen: 1})
 	return h
@@ -92,6 +92,29 @@ func (h *harbour) open(opts cgroup.Options) {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { h.source.Close() })
+}
+
+// procfs is that of a machine on which the processes of an archive run.
+func (h *harbour) procfs(archive *txtar.Archive) string {
+	h.t.Helper()
+	proc := h.t.TempDir()
+	if err := os.CopyFS(proc, os.DirFS("node/testdata/kernel-6.18/proc")); err != nil {
+		h.t.Fatal(err)
+	}
+	for _, f := range archive.Files {
+		if filepath.Base(f.Name) != "cgroup.procs" {
+			continue
+		}
+		for pid := range strings.FieldsSeq(string(f.Data)) {
+			plant(h.t, proc, map[string]string{pid + "/limits": limitsOf("1024")})
+		}
+	}
+	return proc
+}
+
+// limitsOf is a /proc/PID/limits.
+func limitsOf(openFiles string) string {
+	return fmt.Sprintf("%-26s%-21s%-21s%s\n%-26s%-21s%-21s%s\n", "Limit", "Soft Limit", "Hard Limit", "Units", "Max open files", openFiles, "1048576", "files")
 }
 
 // sysfs names the devices of the fixtures, and has the two CPUs of theirs in one

@@ -30,8 +30,8 @@ type NetworkOptions struct {
 	Lanes Lanes // second: traffic; third: sockets, and whose network it is
 
 	// MaxOpen bounds the descriptors that are kept, one for each container. Past
-	// it a container's process is looked for at each reading. 0 stands for a
-	// quarter of what the process may open.
+	// it a container's process is looked for at each reading. 0 stands for an
+	// eighth of what the process may open.
 	MaxOpen int
 }
 
@@ -70,7 +70,7 @@ func newNetworkSource(groups *cgroup.FS, opts NetworkOptions) *networkSource {
 		opts.Labels = DefaultContainerLabels()
 	}
 	if opts.MaxOpen <= 0 {
-		opts.MaxOpen = quarterOfLimit()
+		opts.MaxOpen = eighthOfLimit()
 	}
 	names := newNaming(opts.Labels)
 	names.job = opts.Jobs.Containers
@@ -90,12 +90,12 @@ func newNetworkSource(groups *cgroup.FS, opts NetworkOptions) *networkSource {
 	return s
 }
 
-func quarterOfLimit() int {
+func eighthOfLimit() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 256
+		return 128
 	}
-	return int(min(limit.Cur, 1<<20) / 4)
+	return int(min(limit.Cur, 1<<20) / 8)
 }
 
 func (s *networkSource) Name() string { return "network" }

@@ -25,7 +25,8 @@ type Options struct {
 
 	// MaxOpen bounds the descriptors that groups keep open, about seven each.
 	// Past it a group is read by opening its files every time, which costs a
-	// few microseconds more. 0 stands for half of what the process may open.
+	// few microseconds more. 0 stands for three eighths of what the process
+	// may open, less 32.
 	MaxOpen int
 }
 
@@ -50,7 +51,7 @@ func New(opts Options) (*FS, error) {
 		sysfs:   cmp.Or(opts.Sysfs, "/sys"),
 		content: make([]byte, 16<<10), // several times the largest memory.stat
 		path:    make([]byte, 0, unix.PathMax),
-		budget:  cmp.Or(max(opts.MaxOpen, 0), halfOfLimit()),
+		budget:  cmp.Or(max(opts.MaxOpen, 0), shareOfLimit()),
 		spare:   -1,
 	}
 	if err := f.detect(cmp.Or(opts.Root, "/sys/fs/cgroup")); err != nil {
@@ -61,14 +62,15 @@ func New(opts Options) (*FS, error) {
 	return f, nil
 }
 
-// halfOfLimit leaves the other half of the process' descriptors to its
-// connections, its spool and the engine.
-func halfOfLimit() int {
+// shareOfLimit leaves the other descriptors of the process to its connections and
+// its spool, some seventy whatever the limit, and an eighth each to the networks,
+// the ends and the pressure of containers.
+func shareOfLimit() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 512
 	}
-	return int(min(limit.Cur, 1<<20) / 2)
+	return max(1, int(min(limit.Cur, 1<<20)*3/8)-32)
 }
 
 // Mode is which versions of control groups the tree has.

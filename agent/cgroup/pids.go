@@ -77,14 +77,8 @@ func (f *FS) countBelow(h *hierarchy, group string, count *uint64) error {
 // countMembers counts the processes of one group. It is a leaf if there are
 // surely no groups below, which the kernel counts as links.
 func (f *FS) countMembers(h *hierarchy, group string) (count uint64, leaf bool, err error) {
-	dir, err := f.openAt(h.fd, group, ".")
-	if err == nil {
-		var st unix.Stat_t
-		leaf = unix.Fstat(dir, &st) == nil && st.Nlink == 2
-		unix.Close(dir)
-		f.keepSpare()
-		count, err = f.countLines(h, group, membersName)
-	}
+	leaf = f.leaf(h, group)
+	count, err = f.countLines(h, group, membersName)
 	switch {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV):
 		return 0, leaf, ErrGone
@@ -92,6 +86,19 @@ func (f *FS) countMembers(h *hierarchy, group string) (count uint64, leaf bool, 
 		return 0, leaf, nil // a threaded group: its processes count where it began
 	}
 	return count, leaf, err
+}
+
+// leaf tells whether a group has surely no groups below.
+func (f *FS) leaf(h *hierarchy, group string) bool {
+	dir, err := f.openAt(h.fd, group, ".")
+	if err != nil {
+		return false
+	}
+	var st unix.Stat_t
+	leaf := unix.Fstat(dir, &st) == nil && st.Nlink == 2
+	unix.Close(dir)
+	f.keepSpare()
+	return leaf
 }
 
 // countLines counts the lines of a file of a group, of which the kernel gives a

@@ -36,6 +36,52 @@ func (f *FS) Processes(dst []int, group string, limit int) ([]int, error) {
 	return f.processes(dst, h, strings.TrimPrefix(path.Clean(group), "/"), limit)
 }
 
+// FirstProcess is a process of the group, or of those below if it has none of its
+// own: the one that the kernel names first, which in version 1 is the oldest. It is
+// 0 if there is none, or none that the process that reads can see. It opens a file;
+// where the group has none of its own and groups below, it also reads folders and
+// allocates.
+func (g *Group) FirstProcess() (pid int, err error) {
+	f, h := g.fs, g.fs.at[pidsCurrent]
+	if h == nil {
+		h = g.home
+	}
+	pid, err = f.firstMember(h, g.path)
+	if err == nil && pid == 0 && !f.leaf(h, g.path) {
+		var room [1]int
+		var below []int
+		if below, err = f.processes(room[:0], h, g.path, len(room)); len(below) > 0 {
+			return below[0], nil
+		}
+	}
+	if errors.Is(err, ErrGone) && f.exists(g.home.fd, g.path) {
+		return 0, nil // it has no group in this hierarchy
+	}
+	return pid, err
+}
+
+// firstMember is the first process of one group, 0 if it has none.
+func (f *FS) firstMember(h *hierarchy, group string) (pid int, err error) {
+	fd, err := f.openAt(h.fd, group, membersName)
+	var data []byte
+	if err == nil {
+		data, err = f.pread(fd)
+		unix.Close(fd)
+		f.keepSpare()
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+		return 0, ErrGone
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return 0, nil // a threaded group
+	case err != nil:
+		return 0, &os.PathError{Op: "read", Path: path.Join("/", group, membersName), Err: err}
+	}
+	first, _, _ := bytes.Cut(data, []byte{'\n'})
+	n, _ := parseUint(first)
+	return int(n), nil
+}
+
 func (f *FS) processes(dst []int, h *hierarchy, group string, limit int) ([]int, error) {
 	queue, start := []string{group}, len(dst)
 	for seen := 0; seen < len(queue) && seen < maxBelow && len(dst)-start < limit; seen++ {

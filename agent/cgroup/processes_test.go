@@ -3,7 +3,9 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +46,40 @@ func TestProcessesOfAGroupThatMakesGroupsWithoutEndAreBounded(t *testing.T) {
 	got, err := f.Processes(nil, "/a", 1<<20)
 	if err != nil || len(got) == 0 || len(got) > maxBelow || slices.Contains(got, 8) {
 		t.Errorf("%d processes, %v", len(got), err)
+	}
+}
+
+func TestTheFirstProcessIsOneOfTheGroupOrElseOfThoseBelow(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, map[string]string{
+		"cgroup.controllers":     "cpu memory pids\n",
+		"own/cgroup.procs":       "10\n11\n",
+		"below/cgroup.procs":     "",
+		"below/in/cgroup.procs":  "12\n",
+		"hidden/cgroup.procs":    "0\n0\n", // of another pid namespace
+		"empty/cgroup.procs":     "",
+		"damaged/cgroup.procs":   "ten\n",
+		"many/cgroup.procs":      strings.Repeat("20\n", 10_000),
+		"own/below/cgroup.procs": "9\n",
+	})
+	f := newFS(t, Options{Root: root})
+	for group, want := range map[string]int{"/own": 10, "/below": 12, "/hidden": 0, "/empty": 0, "/damaged": 0, "/many": 20} {
+		g := open(t, f, group)
+		if got, err := g.FirstProcess(); err != nil || got != want {
+			t.Errorf("%s: %d, %v; want %d", group, got, err, want)
+		}
+		if n := testing.AllocsPerRun(10, func() { _, _ = g.FirstProcess() }); n != 0 && group != "/below" {
+			t.Errorf("%s: %v allocations", group, n)
+		}
+	}
+	g := open(t, f, "/empty")
+	for _, what := range []string{"cgroup.procs", ""} { // first as of a hierarchy that does not have the group
+		if err := os.Remove(filepath.Join(root, "empty", what)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.FirstProcess(); errors.Is(err, ErrGone) != (what == "") {
+			t.Errorf("without %q: %v", what, err)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type docker struct {
 
 	connected  atomic.Bool
 	reconnects atomic.Uint64 // connections after the first
+	failures   atomic.Uint64 // to connect, and of connections
 }
 
 // newDocker complains of a host that can be none.
@@ -76,6 +77,7 @@ func (d *docker) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		d.failures.Add(1)
 		if !said {
 			d.log.Warn("no container engine to learn names from, measuring goes on without", "err", err)
 			said = true

@@ -51,6 +51,7 @@ type Stats struct {
 	Unreadable       uint64 // directories that exist and could not be listed
 	EngineConnected  bool   // now
 	EngineReconnects uint64 // connections to the engine after the first
+	EngineFailures   uint64 // times that the engine could not be listened to, or not any more
 	KubeletConnected bool   // now
 	KubeletFailures  uint64 // times that kubelet did not answer as it should
 	FilesRefused     uint64 // files of runtimes that are there and were too large, unreadable or no JSON
@@ -142,6 +143,7 @@ func (w *Watcher) Stats() Stats {
 	if w.docker != nil {
 		s.EngineConnected = w.docker.connected.Load()
 		s.EngineReconnects = w.docker.reconnects.Load()
+		s.EngineFailures = w.docker.failures.Load()
 	}
 	if w.kubelet != nil {
 		s.KubeletConnected = w.kubelet.connected.Load()

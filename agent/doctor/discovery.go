@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/agent/discover"
 )
@@ -100,17 +101,57 @@ func engine(ctx context.Context, e *exam) Finding {
 	switch {
 	case err == nil && older(v.API, engineAPI):
 		return limited(fmt.Sprintf("%s is version %s with API %s", host, v.Version, v.API), remedy{node: "an engine with API 1.24, Docker 1.12, or later"})
-	case err == nil && !e.stats.EngineConnected:
-		return limited(fmt.Sprintf("%s answers, but not all it is asked: %s", host, e.said), remedy{
-			node: "let whatever stands between agent and engine pass GET /events, /containers/json, /containers/*/json, /_ping and /version",
-		})
+	case err == nil && e.stats.EngineConnected && e.stats.EngineFailures == 0:
+		return ok(v.String())
+	case err == nil && e.err != nil:
+		return ok(v.String() + "; without control groups nothing else was asked")
 	case err == nil:
-		return ok(fmt.Sprintf("version %s, API %s", v.Version, v.API))
+		return askAgain(ctx, e, v)
 	}
 	if !e.needsEngine() && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)) {
 		return off("no engine at " + host + ", and no container needs it")
 	}
 	return missing(fmt.Sprintf("%s: %v", host, err), engineRemedy(host, err))
+}
+
+// askAgain has discovery ask an engine once more that answers, but has not told of
+// its containers in the time of the survey. It may be slow, as on a busy node, or
+// have been at a loss just then: who refuses does so again.
+func askAgain(ctx context.Context, e *exam, v engineVersion) Finding {
+	const leave, enough, refusals = 500 * time.Millisecond, time.Second, 3
+	if deadline, bound := ctx.Deadline(); bound {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-leave))
+		defer cancel()
+	}
+	var words testimony
+	opts := e.opts.Discover
+	opts.KubeletURL, opts.Log = "", words.logger()
+	var connected time.Time
+	stats, _, err := look(ctx, opts, func(w *discover.Watcher) bool {
+		switch s := w.Stats(); {
+		case s.EngineFailures >= refusals:
+			return true
+		case !s.EngineConnected:
+			connected = time.Time{}
+		case connected.IsZero():
+			connected = time.Now()
+		}
+		return !connected.IsZero() && time.Since(connected) >= enough
+	})
+	switch {
+	case err != nil:
+		return missing(fmt.Sprintf("%s answers, but cannot be listened to: %v", opts.DockerHost, err), remedy{node: "see what the error says"})
+	case stats.EngineFailures >= refusals || stats.EngineFailures > 0 && !stats.EngineConnected:
+		return limited(fmt.Sprintf("%s answers, but not all it is asked: %s", opts.DockerHost, words.all()), remedy{
+			node: "let whatever stands between agent and engine pass GET /events, /containers/json, /containers/*/json, /_ping and /version",
+		})
+	case stats.EngineConnected:
+		return ok(v.String() + "; not when it was asked first, so that containers may be told here without their names")
+	}
+	return limited(fmt.Sprintf("%s says who it is, but in %v not which containers it has", opts.DockerHost, e.opts.Limit), remedy{
+		node: "the engine is slow: see its log, and what keeps the node busy",
+	})
 }
 
 // needsEngine tells whether an engine could add to what is known. A node on which
@@ -155,6 +196,8 @@ type engineVersion struct {
 	Version string
 	API     string `json:"ApiVersion"`
 }
+
+func (v engineVersion) String() string { return fmt.Sprintf("version %s, API %s", v.Version, v.API) }
 
 // askEngine asks without the engine's own client, which says less of why it
 // cannot.

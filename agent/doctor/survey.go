@@ -85,9 +85,9 @@ func (e *exam) survey(ctx context.Context) {
 
 	var running sync.WaitGroup
 	var fromFiles []discover.Container
-	running.Go(func() { _, fromFiles, _ = look(ctx, reading) })
+	running.Go(func() { _, fromFiles, _ = look(ctx, reading, settled(reading)) })
 	var all []discover.Container
-	e.stats, all, e.err = look(ctx, asking)
+	e.stats, all, e.err = look(ctx, asking, settled(asking))
 	running.Wait()
 	e.said = words.all()
 	for _, c := range fromFiles {
@@ -101,15 +101,17 @@ func (e *exam) survey(ctx context.Context) {
 	}
 }
 
-// look runs discovery until all that it finds have names, or ctx ends.
-func look(ctx context.Context, opts discover.Options) (stats discover.Stats, list []discover.Container, err error) {
+// look runs discovery until that is enough, or ctx ends.
+func look(ctx context.Context, opts discover.Options, enough func(*discover.Watcher) bool) (stats discover.Stats, list []discover.Container, err error) {
 	w, err := discover.New(opts)
 	if err != nil {
 		return discover.Stats{}, nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// It does not end with ctx, or it would have left the engine by the time that
+	// it is asked whether it has one.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- w.Run(ctx) }()
+	go func() { ended <- w.Run(running) }()
 	defer func() {
 		cancel()
 		err = errors.Join(err, <-ended)
@@ -122,7 +124,7 @@ func look(ctx context.Context, opts discover.Options) (stats discover.Stats, lis
 		select {
 		case <-ctx.Done():
 		case <-again.C:
-			if time.Since(began) < 300*time.Millisecond || !settled(w, opts) {
+			if time.Since(began) < 300*time.Millisecond || !enough(w) {
 				continue
 			}
 		}
@@ -132,11 +134,13 @@ func look(ctx context.Context, opts discover.Options) (stats discover.Stats, lis
 }
 
 // settled tells whether nothing more is to be expected.
-func settled(w *discover.Watcher, opts discover.Options) bool {
-	_, list := w.Containers()
-	stats := w.Stats()
-	return len(list) > 0 && !slices.ContainsFunc(list, func(c discover.Container) bool { return !c.Known }) &&
-		(opts.DockerHost == "" || stats.EngineConnected) && (opts.KubeletURL == "" || stats.KubeletConnected)
+func settled(opts discover.Options) func(*discover.Watcher) bool {
+	return func(w *discover.Watcher) bool {
+		_, list := w.Containers()
+		stats := w.Stats()
+		return len(list) > 0 && !slices.ContainsFunc(list, func(c discover.Container) bool { return !c.Known }) &&
+			(opts.DockerHost == "" || stats.EngineConnected) && (opts.KubeletURL == "" || stats.KubeletConnected)
+	}
 }
 
 // meet finds a process of each container, and out in which this one is.

@@ -3,6 +3,7 @@ package exit
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -98,6 +99,9 @@ func (r *reader) member(l *life) (pid int, err error) {
 
 // watch watches one process.
 func (r *reader) watch(l *life, pid int) error {
+	if r.watched >= r.most {
+		return fmt.Errorf("%d are watched, an eighth of the files that may be open; raise that limit (ulimit -n)", r.watched)
+	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return err
@@ -107,7 +111,17 @@ func (r *reader) watch(l *life, pid int) error {
 		return err
 	}
 	l.pid, l.pidfd = pid, fd
+	r.watched++
 	return nil
+}
+
+// eighthOfLimit is as many descriptors as this may take of the process'.
+func eighthOfLimit() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 128
+	}
+	return int(min(limit.Cur, 1<<20) / 8)
 }
 
 // cannotWatch says once why.
@@ -126,6 +140,7 @@ func (r *reader) unpick(l *life) {
 		_ = unix.EpollCtl(r.epoll, unix.EPOLL_CTL_DEL, l.pidfd, nil)
 		unix.Close(l.pidfd)
 		l.pidfd = -1
+		r.watched--
 	}
 }
 

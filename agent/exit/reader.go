@@ -52,6 +52,8 @@ type reader struct {
 
 	next    uint64           // number of the next life
 	lives   map[uint64]*life // by number
+	watched int              // of them, by a pidfd
+	most    int              // that may be
 	byPath  map[string]*life
 	watches map[int32]*life
 	uneasy  map[*life]bool // to be looked at again before the sweep
@@ -100,6 +102,7 @@ func openReader(w *Watcher) (*reader, error) {
 		w: w, log: w.log, epoll: -1, inotify: -1, next: firstLife,
 		lives: make(map[uint64]*life), byPath: make(map[string]*life),
 		watches: make(map[int32]*life), uneasy: make(map[*life]bool),
+		most:  eighthOfLimit(),
 		notes: make([]byte, 16<<10),
 	}
 	if err := r.open(); err != nil {
