@@ -207,10 +207,11 @@ type world struct {
 	listener *bufconn.Listener // nil while the collector is away
 	conns    []net.Conn
 
-	groups []*sample.Group
-	now    time.Time
-	want   map[string][]point
-	n      int
+	inOrder uint64 // frames that are sent in one lane
+	groups  []*sample.Group
+	now     time.Time
+	want    map[string][]point
+	n       int
 }
 
 type point struct {
@@ -278,7 +279,7 @@ func (w *world) startCollector(dir string) {
 		w.t.Fatal(err)
 	}
 	w.logs = &logs{Store: st, safe: safe}
-	server, err := ingest.New(ingest.Options{Store: w.logs, UncleanStop: st.UncleanStop()})
+	server, err := ingest.New(ingest.Options{Store: w.logs, UncleanStop: st.UncleanStop(), InOrder: w.inOrder})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -399,6 +400,14 @@ func (w *world) killCollector(t *rapid.T) {
 	w.startCollector(dir)
 }
 
+// loseDisk starts a collector on an empty one: the agent still has all.
+func (w *world) loseDisk(t *rapid.T) {
+	w.cut(t)
+	w.endServer()
+	w.away(t)
+	w.startCollector(tempDir(t))
+}
+
 // away lets time pass, in which the agent goes on.
 func (w *world) away(t *rapid.T) {
 	for range rapid.IntRange(0, 30).Draw(t, "seconds away") {
@@ -406,19 +415,22 @@ func (w *world) away(t *rapid.T) {
 	}
 }
 
-// settle waits until everything is acknowledged.
+// settle waits until everything is acknowledged, and there.
 func (w *world) settle(t *rapid.T) {
+	var err error
 	for range 600 {
 		if st := w.spool.Stats(); st.Acked == st.Next-1 {
-			return
+			if err = w.check(t); err == nil {
+				return
+			}
 		}
 		<-time.After(100 * time.Millisecond)
 	}
-	t.Fatalf("not all is acknowledged after a minute: %+v", w.spool.Stats())
+	t.Fatalf("not all is there and acknowledged after a minute: %+v, %v", w.spool.Stats(), err)
 }
 
 // check compares the store with what was spooled, sample by sample.
-func (w *world) check(t *rapid.T) {
+func (w *world) check(t *rapid.T) error {
 	q, err := w.logs.Querier(math.MinInt64, math.MaxInt64)
 	if err != nil {
 		t.Fatal(err)
@@ -440,14 +452,15 @@ func (w *world) check(t *rapid.T) {
 	}
 	for name, want := range w.want {
 		if !slices.Equal(got[name], want) {
-			t.Fatalf("%s: %d samples stored, %d spooled:\n%v\n%v", name, len(got[name]), len(want), got[name], want)
+			return fmt.Errorf("%s: %d samples stored, %d spooled:\n%v\n%v", name, len(got[name]), len(want), got[name], want)
 		}
 	}
 	for name := range got {
 		if len(w.want[name]) == 0 {
-			t.Fatalf("%s was never spooled", name)
+			return fmt.Errorf("%s was never spooled", name)
 		}
 	}
+	return nil
 }
 
 // bubble hides a deadline in real time from rapid, which lives in virtual time.
@@ -456,7 +469,10 @@ type bubble struct{ *testing.T }
 func TestEachSampleArrivesOnceWhateverIsKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubble{t}, func(t *rapid.T) {
-			w := &world{t: t, spoolDir: tempDir(t), want: map[string][]point{}, now: time.Now().Truncate(time.Second)}
+			w := &world{
+				t: t, spoolDir: tempDir(t), want: map[string][]point{}, now: time.Now().Truncate(time.Second),
+				inOrder: rapid.SampledFrom([]uint64{1, 3, 30}).Draw(t, "in order"),
+			}
 			w.groups = []*sample.Group{drawGroup(t, -1), drawGroup(t, -2)}
 			w.startCollector(tempDir(t))
 			defer func() { w.endServer() }()
@@ -466,13 +482,12 @@ func TestEachSampleArrivesOnceWhateverIsKilled(t *testing.T) {
 				"tick": w.tick, "two ticks": func(t *rapid.T) { w.tick(t); w.tick(t) },
 				"cut": w.cut, "part": w.part, "silence": w.silence,
 				"restart agent": w.restartAgent, "kill agent": w.killAgent,
-				"slow": w.slow, "restart collector": w.restartCollector, "kill collector": w.killCollector,
+				"slow": w.slow, "restart collector": w.restartCollector, "kill collector": w.killCollector, "lose its disk": w.loseDisk,
 			}
 			for range rapid.IntRange(1, 12).Draw(t, "deeds") {
 				deeds[rapid.SampledFrom(slices.Sorted(maps.Keys(deeds))).Draw(t, "deed")](t)
 			}
 			w.settle(t)
-			w.check(t)
 			<-time.After(10 * time.Second) // it may have to connect
 			if s := w.server.Settings("n1"); s.Slowdown > 1 && s.Applied != s.Version {
 				t.Fatalf("of the settings %d the agent has applied %d", s.Version, s.Applied)

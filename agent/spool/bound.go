@@ -2,20 +2,40 @@ package spool
 
 import (
 	"os"
+	"time"
 )
 
-// Ack says that the collector has all batches up to seq on its disk. Segments
-// of which nothing else is left are deleted.
-func (s *Spool) Ack(seq uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || seq >= s.next {
-		return // of a batch that never was
+// release notes which segments all collectors have, and deletes those that they
+// have had for long enough. s.mu is held.
+func (s *Spool) release() {
+	now, acked := time.Now(), s.acked()
+	for i, seg := range s.segments[:len(s.segments)-1] {
+		if s.segments[i+1].first > acked+1 {
+			break
+		}
+		if seg.acked.IsZero() {
+			seg.acked = now
+		}
 	}
-	s.acked = max(s.acked, seq)
-	for len(s.segments) > 1 && s.segments[1].first <= s.acked+1 {
+	for len(s.segments) > 1 {
+		if at := s.segments[0].acked; at.IsZero() || now.Sub(at) < s.opts.Keep {
+			return
+		}
 		s.removeOldest()
 	}
+}
+
+// kept are the batches and bytes that are held though all collectors have them.
+// s.mu is held.
+func (s *Spool) kept() (batches uint64, bytes int64) {
+	for i, seg := range s.segments[:len(s.segments)-1] {
+		if seg.acked.IsZero() {
+			break
+		}
+		batches += s.segments[i+1].first - seg.first
+		bytes += seg.size
+	}
+	return batches, bytes
 }
 
 // trim keeps the spool within its bound. The segment that is written to stays.
@@ -37,11 +57,11 @@ func (s *Spool) makeRoom() bool {
 	return true
 }
 
-// dropOldest removes the oldest segment and counts what of it nobody has
-// acknowledged.
+// dropOldest removes the oldest segment and counts what of it some collector
+// has not acknowledged.
 func (s *Spool) dropOldest(why string) {
 	seg, following := s.segments[0], s.segments[1]
-	if first := max(seg.first, s.acked+1); first < following.first {
+	if first := max(seg.first, s.acked()+1); first < following.first {
 		batches := following.first - first
 		samples := following.before - s.samplesBefore(seg, following, first)
 		for _, l := range seg.damage {

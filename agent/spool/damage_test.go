@@ -136,6 +136,7 @@ func TestModel(t *testing.T) {
 
 type model struct {
 	dir     string
+	keep    time.Duration
 	s       *Spool
 	batches map[uint64]Record // as appended
 	groups  []*sample.Group
@@ -151,7 +152,7 @@ func newModel(t *rapid.T) *model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &model{dir: dir, batches: map[uint64]Record{}, groups: []*sample.Group{group("a"), group("b")}}
+	m := &model{dir: dir, keep: rapid.SampledFrom([]time.Duration{-1, time.Hour}).Draw(t, "keep"), batches: map[uint64]Record{}, groups: []*sample.Group{group("a"), group("b")}}
 	m.open(t)
 	return m
 }
@@ -170,7 +171,7 @@ func (m *model) close() {
 }
 
 func (m *model) open(t *rapid.T) {
-	s, err := Open(Options{Dir: m.dir, MaxBytes: 8000, SegmentBytes: 1200})
+	s, err := Open(Options{Dir: m.dir, MaxBytes: 8000, SegmentBytes: 1200, Keep: m.keep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func (m *model) append(t *rapid.T) {
 }
 
 func (m *model) ack(t *rapid.T) {
-	m.s.Ack(rapid.Uint64Range(0, m.s.NextSeq()).Draw(t, "seq"))
+	m.s.Cursor("c").Ack(rapid.Uint64Range(0, m.s.NextSeq()).Draw(t, "seq"))
 }
 
 // reopen closes the spool and opens it again: no number is lost.

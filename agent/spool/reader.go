@@ -21,7 +21,7 @@ type Reader struct {
 
 	first  uint64 // of the segment that is open
 	f      *os.File
-	cursor cursor
+	walker walker
 	groups map[uint64]*sample.Group // by reference, of the segment that is open
 	seq    uint64                   // what the next batch in the segment should be numbered,
 	before uint64                   // and how many samples should be before it
@@ -111,7 +111,7 @@ func (r *Reader) position(seq uint64) (bool, error) {
 			return false, fmt.Errorf("read spool: %w", err)
 		}
 	}
-	r.cursor.end = seg.size
+	r.walker.end = seg.size
 	return true, nil
 }
 
@@ -124,7 +124,7 @@ func (r *Reader) open(seg *segment) error {
 		r.f.Close()
 	}
 	r.f, r.first, r.seq, r.before = f, seg.first, seg.first, seg.before
-	r.cursor.f, r.cursor.off, r.hole = f, segmentBytes, -1
+	r.walker.f, r.walker.off, r.hole = f, segmentBytes, -1
 	clear(r.groups)
 	return nil
 }
@@ -133,7 +133,7 @@ func (r *Reader) open(seg *segment) error {
 // seq on. Where there is none, it returns the number to look for next.
 func (r *Reader) scan(seq uint64) (*Record, uint64) {
 	for {
-		rec, err := r.cursor.next()
+		rec, err := r.walker.next()
 		if err != nil {
 			return nil, r.end(seq, err)
 		}
@@ -165,14 +165,14 @@ func (r *Reader) end(seq uint64, err error) uint64 {
 	if errors.Is(err, io.EOF) {
 		err = errSum
 	} else {
-		r.hole, r.cursor.off = r.cursor.off, r.cursor.end // the disk does not give the rest
+		r.hole, r.walker.off = r.walker.off, r.walker.end // the disk does not give the rest
 	}
-	following, before, held := r.spool.after(r.first, r.cursor.end)
+	following, before, held := r.spool.after(r.first, r.walker.end)
 	if !held {
 		return seq // deleted or grown meanwhile
 	}
 	if r.seq < following && r.hole < 0 {
-		r.hole = r.cursor.off
+		r.hole = r.walker.off
 	}
 	r.lost(seq, following, before, err)
 	r.seq, r.before = following, before
@@ -186,7 +186,7 @@ func (r *Reader) lost(wanted, number, before uint64, err error) {
 	at := r.hole
 	r.hole = -1
 	if at < 0 && number > r.seq {
-		at = r.cursor.off
+		at = r.walker.off
 	}
 	first := max(r.seq, wanted)
 	if at < 0 || number < first {
@@ -202,7 +202,7 @@ func (r *Reader) lost(wanted, number, before uint64, err error) {
 // define learns a group. Where its definition is damaged, its samples are
 // counted as they come.
 func (r *Reader) define(rec record) {
-	p, err := r.cursor.read(rec)
+	p, err := r.walker.read(rec)
 	if err != nil {
 		r.spool.damaged(r.first, place{at: rec.at}, loss{}, err)
 		return
@@ -220,7 +220,7 @@ func (r *Reader) define(rec record) {
 }
 
 func (r *Reader) decode(rec record) error {
-	p, err := r.cursor.read(rec)
+	p, err := r.walker.read(rec)
 	if err != nil {
 		return err
 	}

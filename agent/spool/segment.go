@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A segment is a file of records, named after the number of its first batch. It
@@ -35,6 +36,7 @@ type segment struct {
 
 	file     *os.File // open for writing, or until synced
 	unsynced bool
+	acked    time.Time // when all collectors had all of it; zero before
 	damage   map[place]loss
 }
 
@@ -154,9 +156,9 @@ func (s *segment) samplesAfter() (uint64, error) {
 	}
 	defer f.Close()
 	total := s.before
-	c := cursor{f: f, off: segmentBytes, end: s.size}
+	w := walker{f: f, off: segmentBytes, end: s.size}
 	for {
-		r, err := c.next()
+		r, err := w.next()
 		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
@@ -171,9 +173,9 @@ func (s *segment) samplesAfter() (uint64, error) {
 
 // batchFrom returns the first record of a batch numbered seq or above.
 func (s *segment) batchFrom(f io.ReaderAt, seq uint64) (record, error) {
-	c := cursor{f: f, off: segmentBytes, end: s.size}
+	w := walker{f: f, off: segmentBytes, end: s.size}
 	for {
-		r, err := c.next()
+		r, err := w.next()
 		if err != nil || r.kind == kindBatch && r.number >= seq {
 			return r, err
 		}

@@ -1,5 +1,6 @@
 // Package spool keeps an agent's batches on disk from the moment they are read
-// until the collector has them.
+// until every collector has them, and for a while after, for one that loses its
+// own disk.
 //
 // It is a log in segments, bounded in bytes. A batch is appended with one
 // write, so that it survives the death of the process at once, and reaches the
@@ -32,6 +33,9 @@ type Options struct {
 	Dir          string
 	MaxBytes     int64 // of all segments; default 512 MiB
 	SegmentBytes int64 // at which a segment is full; default 8 MiB, at most MaxBytes/4
+	// Keep is how long batches stay that all collectors have, within MaxBytes;
+	// default 2 h, not at all if negative.
+	Keep time.Duration
 	// BootID is the kernel's boot id. It tells a crash of the machine from
 	// that of the process; empty if unknown.
 	BootID string
@@ -41,9 +45,11 @@ type Options struct {
 // Stats are what a spool counts, since it was opened.
 type Stats struct {
 	Oldest, Next uint64 // number of the oldest batch held, and of the next to come
-	Acked        uint64
+	Acked        uint64 // all collectors have all batches up to this one
 	Bytes        int64
 	Segments     int
+	Kept         uint64 // batches held that all collectors have,
+	KeptBytes    int64  // and what they take
 
 	Appended   Count // batches written
 	Failed     Count // not written, because the disk would not take them
@@ -67,10 +73,9 @@ type Spool struct {
 
 	mu       sync.Mutex
 	id       identity
-	segments []*segment // in order; the last is written to
-	next     uint64     // number of the next batch
-	total    uint64     // samples in all batches so far
-	acked    uint64
+	segments []*segment               // in order; the last is written to
+	next     uint64                   // number of the next batch
+	total    uint64                   // samples in all batches so far
 	refs     map[*sample.Group]uint64 // groups defined in the last segment
 	lastRef  uint64
 	fresh    []*sample.Group // defined by the batch being written
@@ -79,7 +84,12 @@ type Spool struct {
 	dirDirty bool
 	readers  map[*Reader]struct{}
 	stats    Stats
-	closed   bool
+
+	cursors      map[string]*Cursor // in use, by name
+	remembered   map[string]*Cursor // from earlier runs
+	cursorsDirty bool
+
+	closed bool
 }
 
 // Open opens the spool in opts.Dir, which it makes if need be. It cuts off what
@@ -87,13 +97,14 @@ type Spool struct {
 func Open(opts Options) (*Spool, error) {
 	opts.MaxBytes = cmp.Or(opts.MaxBytes, 512<<20)
 	opts.SegmentBytes = min(cmp.Or(opts.SegmentBytes, 8<<20), opts.MaxBytes/4)
+	opts.Keep = cmp.Or(opts.Keep, 2*time.Hour)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Dir == "" || opts.SegmentBytes <= 0 {
 		return nil, errors.New("open spool: it needs a directory and a bound of some bytes")
 	}
-	s := &Spool{opts: opts, refs: map[*sample.Group]uint64{}, readers: map[*Reader]struct{}{}}
+	s := &Spool{opts: opts, refs: map[*sample.Group]uint64{}, readers: map[*Reader]struct{}{}, cursors: map[string]*Cursor{}}
 	if err := s.open(); err != nil {
 		if s.lock != nil {
 			s.lock.Close()
@@ -117,6 +128,9 @@ func (s *Spool) open() error {
 	if s.id, err = readIdentity(s.opts.Dir); err != nil {
 		return err
 	}
+	if s.remembered, err = readCursors(s.opts.Dir); err != nil {
+		return err
+	}
 	version, err := s.load()
 	if err != nil {
 		return err
@@ -128,7 +142,7 @@ func (s *Spool) open() error {
 		}
 		s.opts.Log.Warn("spool was written by a newer agent and has been moved aside; start that version on the directory to have it sent",
 			"version", version, "supported", formatVersion, "dir", aside)
-		s.id, s.segments = identity{}, nil
+		s.id, s.segments, s.remembered = identity{}, nil, nil
 	}
 	whole, err := s.openLast()
 	if err != nil {
@@ -136,6 +150,7 @@ func (s *Spool) open() error {
 	}
 	if s.id.id == "" || s.id.lost(s.opts.BootID) || !whole {
 		s.id.id = uuid.NewString()
+		s.renewed()
 	}
 	s.id.state = "open " + s.opts.BootID
 	return s.id.write(s.opts.Dir)
@@ -175,16 +190,16 @@ func (s *Spool) openLast() (whole bool, err error) {
 	}
 	s.next, s.total = seg.first, seg.before
 	end, whole := int64(0), true
-	c := cursor{f: seg.file, off: segmentBytes, end: seg.size}
+	w := walker{f: seg.file, off: segmentBytes, end: seg.size}
 	for {
-		r, err := c.next()
+		r, err := w.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return false, err
 		}
-		end = c.off
+		end = w.off
 		whole = whole && r.skipped == 0
 		switch r.kind {
 		case kindBatch:
@@ -226,6 +241,7 @@ func (s *Spool) Renew() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.id.id = uuid.NewString()
+	s.renewed()
 	if err := s.id.write(s.opts.Dir); err != nil {
 		return fmt.Errorf("renew spool %s: %w", s.opts.Dir, err)
 	}
@@ -251,8 +267,9 @@ func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
-	st.Oldest, st.Next, st.Acked, st.Segments = s.segments[0].first, s.next, s.acked, len(s.segments)
+	st.Oldest, st.Next, st.Acked, st.Segments = s.segments[0].first, s.next, s.acked(), len(s.segments)
 	st.Bytes = s.bytes()
+	st.Kept, st.KeptBytes = s.kept()
 	return st
 }
 
@@ -267,7 +284,8 @@ func (s *Spool) bytes() int64 {
 }
 
 // Run brings what is written to the disk once a second, aside of Append, so
-// that a slow disk delays no tick. It returns when ctx ends.
+// that a slow disk delays no tick, and deletes what has been kept for long
+// enough. It returns when ctx ends.
 func (s *Spool) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -279,6 +297,10 @@ func (s *Spool) Run(ctx context.Context) error {
 			if err := s.Sync(); err != nil {
 				s.opts.Log.Error("spool is not safe on disk; check the disk", "dir", s.opts.Dir, "err", err)
 			}
+			s.saveCursors()
+			s.mu.Lock()
+			s.release()
+			s.mu.Unlock()
 		}
 	}
 }
@@ -335,6 +357,7 @@ func (s *Spool) synced(seg *segment, err error) {
 // ErrClosed.
 func (s *Spool) Close() error {
 	err := s.Sync()
+	s.saveCursors()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -218,19 +218,20 @@ func TestAGroupKeepsItsIdentityUntilItEnds(t *testing.T) {
 
 func TestAcknowledgedSegmentsAreDeletedAndNumbersGoOn(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir, SegmentBytes: 300})
+	s := open(t, Options{Dir: dir, SegmentBytes: 300, Keep: -1})
+	c := s.Cursor("c")
 	for n := range 10 {
 		put(t, s, tick(n, group("a")))
 	}
-	s.Ack(7)
+	c.Ack(7)
 	if oldest := s.Oldest(); oldest > 8 || oldest < 5 {
 		t.Errorf("oldest is %d: want all whole segments up to 7 gone and 8 kept", oldest)
 	}
-	s.Ack(1000) // of batches that never were
+	c.Ack(1000) // of batches that never were
 	if s.Oldest() > 8 {
 		t.Error("an acknowledgement from nowhere deleted batches")
 	}
-	s.Ack(10)
+	c.Ack(10)
 	st := s.Stats()
 	if st.Segments != 1 || st.Dropped != (Count{}) {
 		t.Errorf("after all is acknowledged: %+v", st)
@@ -244,9 +245,10 @@ func TestAcknowledgedSegmentsAreDeletedAndNumbersGoOn(t *testing.T) {
 func TestOverTheBoundTheOldestGoAndAreCounted(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), MaxBytes: 4000, SegmentBytes: 1000})
 	a, b := group("a"), group("b")
+	c := s.Cursor("c")
 	for n := range 100 {
 		put(t, s, tick(n, a, b))
-		s.Ack(min(uint64(n), 10)) // ten have been delivered
+		c.Ack(min(uint64(n), 10)) // ten have been delivered
 	}
 	st := s.Stats()
 	if st.Bytes > 4000 {

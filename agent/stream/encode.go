@@ -10,9 +10,10 @@ import (
 )
 
 // Encoder turns a spool's records into the frames of one stream, as the
-// comments in ingest.proto specify them. It is for one goroutine and one
-// stream: what it has sent once, it refers to.
+// comments in ingest.proto specify them. It is for one goroutine and one lane of
+// a stream: what it has sent once, it refers to.
 type Encoder struct {
+	lane    plimsollv1.Lane
 	symbols map[string]uint32
 	layouts map[*sample.Group]*layout
 	series  uint32 // defined so far,
@@ -30,7 +31,8 @@ type layout struct {
 	ended bool
 }
 
-// NewEncoder returns an Encoder for a stream that has just begun.
+// NewEncoder returns an Encoder for the live lane of a stream that has just
+// begun.
 func NewEncoder() *Encoder {
 	return &Encoder{symbols: map[string]uint32{}, layouts: map[*sample.Group]*layout{}}
 }
@@ -39,7 +41,7 @@ func NewEncoder() *Encoder {
 // once.
 func (e *Encoder) Encode(r *spool.Record) *plimsollv1.Frame {
 	e.frames++
-	e.frame = &plimsollv1.Frame{Seq: r.Seq, TimestampMs: r.Time.UnixMilli()}
+	e.frame = &plimsollv1.Frame{Seq: r.Seq, TimestampMs: r.Time.UnixMilli(), Lane: e.lane}
 	if len(e.symbols) == 0 {
 		e.symbol("") // 0 stands for it
 	}
@@ -66,9 +68,12 @@ func (e *Encoder) Encode(r *spool.Record) *plimsollv1.Frame {
 	return e.frame
 }
 
-// Worn tells whether most of what the two sides remember is of series that
-// have ended. A new stream forgets it.
-func (e *Encoder) Worn() bool { return e.dead > 50_000 && e.dead > e.series/2 }
+// Worn tells whether most of what the two sides remember is of groups that have
+// ended. A new stream forgets it.
+func (e *Encoder) Worn() bool {
+	ended := int(e.defined) - len(e.layouts)
+	return (e.dead > 50_000 || ended > 10_000) && ended > len(e.layouts)
+}
 
 // layout returns what has been sent of g, and sends its definition if that is
 // nothing.

@@ -43,6 +43,9 @@ type collector struct {
 	packed   int // how many of them came compressed
 	goodbyes int
 	applied  []*plimsollv1.Applied
+	clocks   []*plimsollv1.Clock
+	filled   []uint64
+	early    bool // a frame came before clock, of an agent that was to say it
 	listener *bufconn.Listener
 	cut      bool // packets are dropped without a word
 
@@ -78,10 +81,19 @@ func (c *collector) say(s grpc.BidiStreamingServer[plimsollv1.PushRequest, plims
 
 // want sends settings in the middle of a stream.
 func (c *collector) want(w *plimsollv1.Settings) error {
+	return c.tell(&plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Settings{Settings: w}})
+}
+
+// credit asks for frames of the past.
+func (c *collector) credit(from, until uint64) error {
+	return c.tell(&plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Credit{Credit: &plimsollv1.Credit{From: from, Until: until}}})
+}
+
+func (c *collector) tell(resp *plimsollv1.PushResponse) error {
 	c.mu.Lock()
 	push := c.push
 	c.mu.Unlock()
-	return c.say(push, &plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Settings{Settings: w}})
+	return c.say(push, resp)
 }
 
 func (c *collector) take(req *plimsollv1.PushRequest) (*plimsollv1.PushResponse, error) {
@@ -101,6 +113,12 @@ func (c *collector) take(req *plimsollv1.PushRequest) (*plimsollv1.PushResponse,
 	case req.GetApplied() != nil:
 		c.applied = append(c.applied, req.GetApplied())
 		return nil, nil
+	case req.GetClock() != nil:
+		c.clocks = append(c.clocks, req.GetClock())
+		return nil, nil
+	case req.GetFilled() != nil:
+		c.filled = append(c.filled, req.GetFilled().GetUntil())
+		return nil, nil
 	case req.GetFrameZstd() != nil:
 		c.packed++
 		z, err := zstd.NewReader(nil)
@@ -118,6 +136,10 @@ func (c *collector) take(req *plimsollv1.PushRequest) (*plimsollv1.PushResponse,
 		}
 	}
 	c.frames = append(c.frames, frame)
+	c.early = c.early || len(c.clocks) == 0
+	if frame.GetLane() != plimsollv1.Lane_LANE_UNSPECIFIED {
+		return nil, nil
+	}
 	c.welcome.ResumeFrom = max(c.welcome.ResumeFrom, frame.GetSeq()+1)
 	if c.deaf {
 		return nil, nil
@@ -144,11 +166,18 @@ func (c *collector) streams() int {
 }
 
 // seqs are the numbers of the frames it got.
-func (c *collector) seqs() (list []uint64) {
+func (c *collector) seqs() []uint64 {
+	return append(c.inLane(plimsollv1.Lane_LANE_UNSPECIFIED), c.inLane(plimsollv1.Lane_LANE_BACKFILL)...)
+}
+
+// inLane are the numbers of those that came in a lane.
+func (c *collector) inLane(l plimsollv1.Lane) (list []uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.frames {
-		list = append(list, f.GetSeq())
+		if f.GetLane() == l {
+			list = append(list, f.GetSeq())
+		}
 	}
 	return list
 }
@@ -216,7 +245,7 @@ func inBubble(t *testing.T, opts Options, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, collector: &collector{welcome: &plimsollv1.Welcome{ResumeFrom: 1}}}
 		var err error
-		if w.spool, err = spool.Open(spool.Options{Dir: t.TempDir(), SegmentBytes: 2000}); err != nil {
+		if w.spool, err = spool.Open(spool.Options{Dir: t.TempDir(), SegmentBytes: 2000, Keep: -1}); err != nil {
 			t.Fatal(err)
 		}
 		defer w.spool.Close()

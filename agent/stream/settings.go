@@ -3,6 +3,7 @@ package stream
 import (
 	"cmp"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,13 +36,24 @@ type SettingsOptions struct {
 	MinResolution time.Duration
 }
 
-// Settings hold what the collector wants of this agent, as far as it is in
-// force. The stream writes them; anybody may read them at any time.
+// Settings hold what collectors want of this agent, as far as it is in force.
+// Where several want something, the slowest tick and the finest resolution win.
+// The streams write them; anybody may read them at any time.
 type Settings struct {
 	opts    SettingsOptions
-	current atomic.Pointer[inForce]   // nil if nothing is wanted
-	lost    atomic.Pointer[time.Time] // when the collector was; nil while it is there
 	refused atomic.Uint64
+	wishes  atomic.Pointer[[]*wishes] // one for each collector; the list does not change once it is made
+
+	mu   sync.Mutex
+	told map[chan struct{}]struct{} // who wants to know of another tick
+}
+
+// wishes are what one collector wants.
+type wishes struct {
+	settings  *Settings
+	collector string
+	current   atomic.Pointer[inForce]   // nil if nothing is wanted
+	lost      atomic.Pointer[time.Time] // when the collector was; nil while it is there
 }
 
 // inForce does not change once it is made.
@@ -60,7 +72,37 @@ type wantedBurst struct {
 func NewSettings(opts SettingsOptions) *Settings {
 	opts.MaxSlowdown = cmp.Or(opts.MaxSlowdown, 4)
 	opts.MinResolution = cmp.Or(opts.MinResolution, 100*time.Millisecond)
-	return &Settings{opts: opts}
+	s := &Settings{opts: opts, told: map[chan struct{}]struct{}{}}
+	s.wishes.Store(&[]*wishes{})
+	return s
+}
+
+// of returns the wishes of a collector, none at first.
+func (s *Settings) of(collector string) *wishes {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := *s.wishes.Load()
+	for _, w := range list {
+		if w.collector == collector {
+			return w
+		}
+	}
+	w := &wishes{settings: s, collector: collector}
+	list = append(list[:len(list):len(list)], w)
+	s.wishes.Store(&list)
+	return w
+}
+
+// tell has a channel filled whenever the tick may have changed, until stop.
+func (s *Settings) tell(changed chan struct{}) (stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told[changed] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.told, changed)
+	}
 }
 
 // InForce is what of the collector's settings is so.
@@ -73,16 +115,27 @@ type InForce struct {
 // InForce tells what is so now.
 func (s *Settings) InForce() InForce {
 	f := InForce{Slowdown: 1, Refused: s.refused.Load()}
-	if c := s.now(); c != nil {
-		f.Version, f.Slowdown = c.version, c.slowdown
+	for _, w := range *s.wishes.Load() {
+		if c := w.now(); c != nil {
+			f.Version, f.Slowdown = max(f.Version, c.version), max(f.Slowdown, c.slowdown)
+		}
 	}
 	return f
 }
 
-// Resolution is how often the collector wants a container read that is known by
-// any of these names; 0 if it does not say.
-func (s *Settings) Resolution(names ...string) time.Duration {
-	c := s.now()
+// Resolution is how often the collectors want a container read that is known by
+// any of these names; 0 if they do not say.
+func (s *Settings) Resolution(names ...string) (finest time.Duration) {
+	for _, w := range *s.wishes.Load() {
+		if r := w.resolution(names); r > 0 && (finest == 0 || r < finest) {
+			finest = r
+		}
+	}
+	return finest
+}
+
+func (w *wishes) resolution(names []string) time.Duration {
+	c := w.now()
 	if c == nil || len(c.bursts) == 0 {
 		return 0
 	}
@@ -95,32 +148,47 @@ func (s *Settings) Resolution(names ...string) time.Duration {
 }
 
 // now is nil if nothing is wanted, or whoever wanted it is gone for long.
-func (s *Settings) now() *inForce {
-	c := s.current.Load()
+func (w *wishes) now() *inForce {
+	c := w.current.Load()
 	if c == nil {
 		return nil
 	}
-	if lost := s.lost.Load(); lost != nil && time.Since(*lost) > settingsLast {
+	if lost := w.lost.Load(); lost != nil && time.Since(*lost) > settingsLast {
 		return nil
 	}
 	return c
 }
 
 // leave notes that the collector is gone.
-func (s *Settings) leave() {
+func (w *wishes) leave() {
 	now := time.Now()
-	s.lost.CompareAndSwap(nil, &now)
+	w.lost.CompareAndSwap(nil, &now)
 }
 
-// apply puts in force what a collector wants and is allowed, all else being as if
-// it had not been asked for. It returns what is not as it was asked for.
-func (s *Settings) apply(w *plimsollv1.Settings) (refused []string) {
-	defer s.lost.Store(nil)
-	if w == nil {
-		s.current.Store(nil)
-		return nil
+// apply puts in force what the collector wants and is allowed, all else being as
+// if it had not been asked for. It returns what is not as it was asked for.
+func (w *wishes) apply(wanted *plimsollv1.Settings) (refused []string) {
+	f, refused := w.settings.allow(wanted)
+	w.settings.refused.Add(uint64(len(refused)))
+	w.current.Store(f)
+	w.lost.Store(nil)
+	w.settings.mu.Lock()
+	defer w.settings.mu.Unlock()
+	for changed := range w.settings.told {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
 	}
-	f := &inForce{version: w.GetVersion(), slowdown: 1, bursts: make(map[string]wantedBurst)}
+	return refused
+}
+
+// allow makes of wishes what of them is allowed; nil if there are none.
+func (s *Settings) allow(w *plimsollv1.Settings) (f *inForce, refused []string) {
+	if w == nil {
+		return nil, nil
+	}
+	f = &inForce{version: w.GetVersion(), slowdown: 1, bursts: make(map[string]wantedBurst)}
 	refuse := func(format string, args ...any) { refused = append(refused, fmt.Sprintf(format, args...)) }
 
 	switch n := uint64(w.GetSlowdown()); {
@@ -155,7 +223,5 @@ func (s *Settings) apply(w *plimsollv1.Settings) (refused []string) {
 	if n := len(w.ProtoReflect().GetUnknown()); n > 0 {
 		refuse("this version of the agent does not know all of them: update it")
 	}
-	s.refused.Add(uint64(len(refused)))
-	s.current.Store(f)
-	return refused
+	return f, refused
 }

@@ -48,9 +48,9 @@ func TestOnlyWhatIsAllowedIsInForce(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := NewSettings(tt.opts)
-			s.apply(&plimsollv1.Settings{Version: 1, Slowdown: 4, Bursts: []*plimsollv1.Burst{burst("web", 900)}})
+			s.of("c1").apply(&plimsollv1.Settings{Version: 1, Slowdown: 4, Bursts: []*plimsollv1.Burst{burst("web", 900)}})
 			before := s.InForce().Refused
-			refused := s.apply(tt.want)
+			refused := s.of("c1").apply(tt.want)
 			if f := s.InForce(); f.Slowdown != tt.slowdown || f.Refused-before != uint64(len(tt.refused)) {
 				t.Errorf("in force: %+v", f)
 			}
@@ -71,7 +71,7 @@ func TestOnlyWhatIsAllowedIsInForce(t *testing.T) {
 
 func TestToAskForTheSettingsAllocatesNothing(t *testing.T) {
 	s := NewSettings(SettingsOptions{})
-	s.apply(&plimsollv1.Settings{Version: 1, Slowdown: 4, Bursts: []*plimsollv1.Burst{{Container: "web", ResolutionMs: 100, RemainingS: 60}}})
+	s.of("c1").apply(&plimsollv1.Settings{Version: 1, Slowdown: 4, Bursts: []*plimsollv1.Burst{{Container: "web", ResolutionMs: 100, RemainingS: 60}}})
 	name := "w" + strings.Repeat("e", 1) + "b"
 	if n := testing.AllocsPerRun(100, func() { s.Resolution(name, "id", "/docker/id"); s.InForce() }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -183,7 +183,7 @@ func TestSettingsOutlastTheirCollectorByFiveMinutes(t *testing.T) {
 func TestABurstEndsWhenItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSettings(SettingsOptions{})
-		s.apply(&plimsollv1.Settings{Version: 1, Bursts: []*plimsollv1.Burst{{Container: "web", ResolutionMs: 100, RemainingS: 30}}})
+		s.of("c1").apply(&plimsollv1.Settings{Version: 1, Bursts: []*plimsollv1.Burst{{Container: "web", ResolutionMs: 100, RemainingS: 30}}})
 		<-time.After(29 * time.Second)
 		if s.Resolution("web") == 0 {
 			t.Error("ended early")

@@ -1,8 +1,14 @@
-// Package stream brings what is in an agent's spool to a collector.
+// Package stream brings what is in an agent's spool to a collector, or to
+// several.
+//
+//	           ┌ live:      Next ─ Encoder ─ Packer ┐
+//	spool ─────┤                                    ├─ Push ══ collector
+//	           └ backfill:  Next ─ Encoder ─ Packer ┘
 //
 // It keeps one gRPC stream open, sends each batch as a frame, and lets the
 // spool forget it once the collector has it on stable storage. It never gives
-// up: while no collector listens, batches stay in the spool.
+// up: while no collector listens, batches stay in the spool. After an outage the
+// present goes first, and the past beside it as fast as the collector asks.
 package stream
 
 import (
@@ -11,11 +17,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -37,6 +45,11 @@ type Options struct {
 
 	Credentials credentials.TransportCredentials // default: plain text
 	DialOptions []grpc.DialOption                // further ones
+	// DialFor gives still others for one of several collectors; may be nil.
+	DialFor func(target string) []grpc.DialOption
+	// Beside runs on the connection of each stream for as long as that lasts, for
+	// what else there is to say; may be nil.
+	Beside func(context.Context, grpc.ClientConnInterface) error
 
 	Drain     time.Duration // how long to flush when told to end; default 2 s
 	MaxFrames int           // sent and not acknowledged; default 256
@@ -46,20 +59,30 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Stream sends a spool's batches. Run does it.
+// Stream sends a spool's batches to one collector. Run does it.
 type Stream struct {
 	opts    Options
 	dial    []grpc.DialOption
 	metrics *metrics
 	packer  *Packer
+	cursor  *spool.Cursor
+	wishes  *wishes // nil if nobody heeds them
 
-	away bool   // it has been said that no collector is there
-	said string // the last refusal that was logged
-	skip uint64 // a frame that is too large to be sent
+	away bool          // it has been said that no collector is there
+	said string        // the last refusal that was logged
+	skip atomic.Uint64 // a frame that is too large to be sent
 }
 
 // New completes opts and complains of what is missing. It starts nothing.
 func New(opts Options) (*Stream, error) {
+	m, err := newMetrics(opts.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return newStream(opts, m)
+}
+
+func newStream(opts Options, m *fleetMetrics) (*Stream, error) {
 	if opts.Spool == nil || opts.Target == "" || opts.Node == "" {
 		return nil, errors.New("a stream needs a spool, the address of a collector and the name of the node")
 	}
@@ -73,10 +96,6 @@ func New(opts Options) (*Stream, error) {
 	opts.Drain = cmp.Or(opts.Drain, 2*time.Second)
 	opts.MaxFrames = cmp.Or(opts.MaxFrames, 256)
 	opts.MaxBytes = cmp.Or(opts.MaxBytes, 4<<20)
-	m, err := newMetrics(opts.Registerer)
-	if err != nil {
-		return nil, err
-	}
 	p, err := NewPacker()
 	if err != nil {
 		return nil, err
@@ -90,10 +109,17 @@ func New(opts Options) (*Stream, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           grpcbackoff.Config{BaseDelay: firstDelay, Multiplier: 2, Jitter: 0.2, MaxDelay: maxDelay},
-			MinConnectTimeout: 5 * time.Second,
+			MinConnectTimeout: connectTimeout,
 		}),
 	}, opts.DialOptions...)
-	return &Stream{opts: opts, dial: dial, metrics: m, packer: p}, nil
+	if opts.DialFor != nil {
+		dial = append(dial, opts.DialFor(opts.Target)...)
+	}
+	s := &Stream{opts: opts, dial: dial, metrics: m.of(opts.Target), packer: p, cursor: opts.Spool.Cursor(opts.Target)}
+	if opts.Settings != nil {
+		s.wishes = opts.Settings.of(opts.Target)
+	}
+	return s, nil
 }
 
 // Run sends until ctx ends; then it flushes, for a short time, and says
@@ -110,9 +136,9 @@ func (s *Stream) Run(ctx context.Context) error {
 			b.reset()
 		}
 		delay := b.next()
-		if what, final := remedy(err); final {
+		if what, calm, final := remedy(err); final {
 			s.refused(err, what)
-			delay = max(delay, jitter(refusedDelay))
+			delay = max(delay, jitter(calm))
 		} else {
 			s.unreachable(err)
 		}
@@ -127,7 +153,8 @@ func (s *Stream) Run(ctx context.Context) error {
 
 // unreachable says once that nobody listens.
 func (s *Stream) unreachable(err error) {
-	if s.away || errors.Is(err, errAgain) {
+	// A stream ends so when the certificate it began with has run out.
+	if s.away || errors.Is(err, errAgain) || status.Code(err) == codes.Aborted {
 		return
 	}
 	s.away = true

@@ -72,7 +72,7 @@ func TestAnOutageIsSaidOnceAndEndsWithinSeconds(t *testing.T) {
 		if n := strings.Count(w.log.String(), "collector unreachable, spooling"); n != 1 {
 			t.Errorf("said %d times in ten minutes that the collector is away:\n%s", n, &w.log)
 		}
-		if n := testutil.ToFloat64(w.stream.metrics.reconnects); n < 120 || n > 300 {
+		if n := testutil.ToFloat64(w.stream.metrics.reconnects); n < 200 || n > 400 {
 			t.Errorf("%v attempts in ten minutes", n)
 		}
 		defer w.collector.start()()
@@ -112,6 +112,7 @@ func TestAPartitionIsNoticed(t *testing.T) {
 
 func TestARefusalIsSaidWithARemedyAndNotRetriedBusily(t *testing.T) {
 	for code, remedy := range map[codes.Code]string{
+		codes.PermissionDenied:   "certificate",
 		codes.FailedPrecondition: "versions",
 		codes.InvalidArgument:    "update both",
 		codes.Unauthenticated:    "certificate",
@@ -131,6 +132,27 @@ func TestARefusalIsSaidWithARemedyAndNotRetriedBusily(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A disk that is full may have room soon.
+func TestACollectorWithoutRoomIsTriedAgainWithinSeconds(t *testing.T) {
+	inBubble(t, Options{}, func(w *world) {
+		w.collector.refuse = status.Error(codes.ResourceExhausted, "the disk is nearly full")
+		defer w.collector.start()()
+		w.put(newGroup(1))
+		<-time.After(10 * time.Minute)
+		if n := w.collector.streams(); n < 600/5 || n > 600/2 {
+			t.Errorf("%d attempts in ten minutes, want one in some seconds", n)
+		}
+		if said := w.log.String(); strings.Count(said, "level=ERROR") != 1 || !strings.Contains(said, "nearly full") {
+			t.Errorf("said %s", said)
+		}
+		w.collector.with(func() { w.collector.refuse = nil })
+		<-time.After(busyDelay + time.Second)
+		if len(w.collector.seqs()) != 1 {
+			t.Error("not sent once there was room")
+		}
+	})
 }
 
 func TestACollectorThatDoesNotAnswerIsGivenUp(t *testing.T) {

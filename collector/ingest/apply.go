@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/plimsoll-io/plimsoll/collector/gate"
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
@@ -14,14 +15,19 @@ import (
 // and its number in one transaction. A frame that is there already is counted,
 // not stored again.
 func (x *session) store(f *plimsollv1.Frame) error {
-	s, now := x.server, time.Now()
-	s.hear(x, now)
-	switch late := s.opts.Limits.late(time.UnixMilli(f.GetTimestampMs()), now); {
-	case f.GetSeq() <= x.spool.applied:
+	s := x.server
+	s.hear(x, x.now)
+	s.mu.Lock()
+	repeated := x.spool.done.has(f.GetSeq())
+	s.mu.Unlock()
+	if repeated {
 		x.repeat(f)
-		s.metrics.repeatedFrames.Inc()
+		if x.lane == live {
+			s.advance(x, f.GetSeq(), false)
+		}
 		return nil
-	case late != "":
+	}
+	if late := s.opts.Limits.Window(x.now).Check(f.GetTimestampMs()); late != "" {
 		// Its number is not stored either: the sequence has a time like any
 		// sample. Should the collector end before later frames are stored,
 		// this one is asked for again, and refused again.
@@ -30,20 +36,33 @@ func (x *session) store(f *plimsollv1.Frame) error {
 				x.refuse(late, c)
 			}
 		}
-	default:
-		if err := x.commit(f); err != nil {
-			return err
-		}
-		lag := now.Sub(time.UnixMilli(f.GetTimestampMs()))
-		s.setClock(x, f.GetTimestampMs(), -lag)
-		s.metrics.lag.WithLabelValues(x.node.name).Set(lag.Seconds())
-		if x.current == 0 && lag < s.opts.Patience {
-			x.current, x.sweep = f.GetTimestampMs(), time.After(x.settling())
-		}
+		s.advance(x, f.GetSeq(), false)
+		x.tell(f)
+		return nil
 	}
-	s.advance(x, f.GetSeq())
+	if err := x.commit(f); err != nil {
+		return err
+	}
+	if x.lane == live {
+		x.present(f)
+	}
+	s.advance(x, f.GetSeq(), true)
 	x.tell(f)
 	return nil
+}
+
+// present takes note of a live frame that has been stored.
+func (x *session) present(f *plimsollv1.Frame) {
+	s, at := x.server, time.UnixMilli(f.GetTimestampMs())
+	lag := x.now.Sub(at)
+	s.setClock(x, f.GetTimestampMs(), -lag)
+	s.metrics.lag.WithLabelValues(x.node.name).Set(lag.Seconds())
+	if x.current == 0 && lag < s.opts.Patience {
+		x.current, x.sweep = f.GetTimestampMs(), time.After(x.settling())
+	}
+	if s.opts.Arrived != nil {
+		s.opts.Arrived(x.node.name, at)
+	}
 }
 
 // repeat notes what the store has of a frame that came again.
@@ -55,36 +74,58 @@ func (x *session) repeat(f *plimsollv1.Frame) {
 			x.server.metrics.repeatedSamples.Inc()
 		}
 	}
+	x.server.metrics.repeatedFrames.Inc()
 }
 
 // commit stores the frame. A collector that was killed asks for frames again
 // that it may have whole; the store drops what it has.
-func (x *session) commit(f *plimsollv1.Frame) error {
+func (x *session) commit(f *plimsollv1.Frame) (err error) {
 	x.node.write.Lock()
 	defer x.node.write.Unlock()
 	app := x.server.opts.Store.AppenderV2(context.WithoutCancel(x.stream.Context()))
+	open := true
+	defer func() {
+		if open { // a fault came in between
+			_ = app.Rollback()
+		}
+	}()
+	s, sp := x.server, x.spool
+	s.mu.Lock()
+	known := sp.stored.has(f.GetSeq())
+	s.mu.Unlock()
+
+	x.draft.reset()
 	stored, err := x.append(app, f)
+	if err == nil && !known {
+		err = x.number(app, f)
+	}
 	if err != nil {
+		open = false
 		return x.fail("append", errors.Join(err, app.Rollback()))
 	}
+	open = false
 	if err := app.Commit(); err != nil {
 		return x.fail("commit", err)
 	}
-	if f.GetSeq() <= x.spool.committed {
+	s.give(&x.draft)
+	if known {
 		x.repeated += stored
-		x.server.metrics.repeatedFrames.Inc()
-		x.server.metrics.repeatedSamples.Add(float64(stored))
+		s.metrics.repeatedFrames.Inc()
+		s.metrics.repeatedSamples.Add(float64(stored))
 		return nil
 	}
-	x.spool.at = max(f.GetTimestampMs(), x.spool.at+1)
 	x.stored += stored
-	x.server.metrics.frames.Inc()
-	x.server.metrics.samples.Add(float64(stored))
+	s.metrics.frames.Inc()
+	s.metrics.samples.Add(float64(stored))
+	if x.lane == backfill {
+		s.metrics.pastFrames.Inc()
+	}
 	return nil
 }
 
 func (x *session) append(app storage.AppenderV2, f *plimsollv1.Frame) (stored uint64, err error) {
 	at := f.GetTimestampMs()
+	x.allowance = x.node.allow(x, at)
 	for i, c := range x.decoder.cells {
 		ok, err := x.put(app, c, at, x.decoder.values[i])
 		if err != nil {
@@ -102,11 +143,11 @@ func (x *session) append(app storage.AppenderV2, f *plimsollv1.Frame) (stored ui
 		}
 	}
 	if at > x.node.zeroAt { // a backlog does not change that the agent was away
-		if err := write(app, x.node.up, at, 1); err != nil {
+		if err := x.draft.write(app, x.node.up, at, 1); err != nil {
 			return 0, err
 		}
 	}
-	return stored, x.number(app, f)
+	return stored, nil
 }
 
 // put appends one value, and tells whether the store took it.
@@ -114,13 +155,13 @@ func (x *session) put(app storage.AppenderV2, c *series, at int64, v float64) (b
 	if isStale(v) {
 		return false, x.finish(app, c, at)
 	}
-	if c.refused != "" {
-		x.refuse(c.refused, c)
+	if why := x.unwanted(app, c, at); why != "" {
+		x.refuse(why, c)
 		return false, nil
 	}
-	ref, err := app.Append(c.ref, c.labels, 0, at, v, nil, nil, storage.AOptions{Metadata: c.meta})
+	ref, err := app.Append(c.ref, c.labels, 0, at, v, nil, nil, storage.AOptions{})
 	if err != nil {
-		reason := refusal(err)
+		reason := gate.Refusal(err)
 		if reason == "" {
 			return false, err
 		}
@@ -128,11 +169,12 @@ func (x *session) put(app storage.AppenderV2, c *series, at int64, v float64) (b
 		return false, nil
 	}
 	c.ref, c.at, c.live = ref, at, true
+	x.draft.add(at, c.labels, v)
 	return true, nil
 }
 
 // finish ends a series, if the store has a value of it. Of a series that this
-// stream has given no value yet, only the store itself can tell.
+// lane has given no value yet, only the store itself can tell.
 func (x *session) finish(app storage.AppenderV2, c *series, at int64) error {
 	if c.refused != "" {
 		return nil
@@ -148,7 +190,7 @@ func (x *session) finish(app storage.AppenderV2, c *series, at int64) error {
 	}
 	c.live = false
 	c.at = max(at, c.at+1) // behind its last value, even if a clock went back
-	return write(app, c, c.at, staleNaN)
+	return x.draft.write(app, c, c.at, staleNaN)
 }
 
 // exists tells whether the store has the series among the recent ones.
@@ -161,48 +203,41 @@ func exists(app storage.AppenderV2, c *series) bool {
 	return ref != 0
 }
 
-// number writes the frame's number, so that samples and number are stored
-// together or not at all. Its time is the frame's, so that a backlog does not
-// become out of order by it; only if the agent's clock went back it is a little
-// later.
+// number writes the frame's number in its lane's sequence, so that samples and
+// number are stored together or not at all. Its time is the frame's, so that a
+// backlog does not become out of order by it; only if the agent's clock went
+// back it is a little later.
 func (x *session) number(app storage.AppenderV2, f *plimsollv1.Frame) error {
-	if f.GetSeq() <= x.spool.committed {
-		return nil
-	}
-	x.server.mu.Lock()
-	at, durable := max(f.GetTimestampMs(), x.spool.at+1), x.spool.durable
-	x.server.mu.Unlock()
-	if err := write(app, x.spool.seq, at, float64(f.GetSeq())); err != nil {
+	s := x.server
+	s.mu.Lock()
+	l := &x.spool.lanes[x.lane]
+	l.at = max(f.GetTimestampMs(), l.at+1)
+	at, durable, shift, shifted := l.at, l.durable, x.spool.shift, l.shifted
+	l.shifted = shifted || shift != 0
+	s.mu.Unlock()
+	if err := write(app, l.seq, at, float64(f.GetSeq())); err != nil {
 		return err
 	}
-	return write(app, x.spool.safe, at, float64(durable))
+	if shift != 0 || shifted {
+		if err := write(app, l.shift, at, shift.Seconds()); err != nil {
+			return err
+		}
+	}
+	return write(app, l.safe, at, float64(durable))
 }
 
 // write appends a sample of the collector's own. That the store does not want
 // it is no reason to refuse the rest.
 func write(app storage.AppenderV2, c *series, at int64, v float64) error {
-	ref, err := app.Append(c.ref, c.labels, 0, at, v, nil, nil, storage.AOptions{Metadata: c.meta})
+	ref, err := app.Append(c.ref, c.labels, 0, at, v, nil, nil, storage.AOptions{})
 	if err != nil {
-		if refusal(err) != "" {
+		if gate.Refusal(err) != "" {
 			return nil
 		}
 		return err
 	}
 	c.ref = ref
 	return nil
-}
-
-// refusal is why the store does not want a sample; "" if it has failed.
-func refusal(err error) string {
-	switch {
-	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
-		return reasonDuplicate
-	case errors.Is(err, storage.ErrOutOfOrderSample):
-		return reasonOrder
-	case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds):
-		return reasonTooOld
-	}
-	return ""
 }
 
 // tell passes on the events of a frame that was new.
@@ -213,9 +248,10 @@ func (x *session) tell(f *plimsollv1.Frame) {
 	}
 	for i, e := range f.GetEvents() {
 		if i == maxEvents {
+			x.server.metrics.droppedEvents.Add(float64(len(f.GetEvents()) - i))
 			return
 		}
-		inventory.Event(x.node.name, time.UnixMilli(e.GetTimestampMs()), eventKind(e.GetEventKind()),
+		inventory.Event(x.node.name, time.UnixMilli(saturated(e.GetTimestampMs(), x.shift)), eventKind(e.GetEventKind()),
 			cut(e.GetContainer()), cut(e.GetText()))
 	}
 }

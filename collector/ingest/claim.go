@@ -15,14 +15,15 @@ type node struct {
 
 	// write is held by whoever appends to the node's series: of two samples
 	// of a series at a time, the store would drop one without a word. It
-	// guards up and zeroAt.
+	// guards up, zeroAt and budget.
 	write  sync.Mutex
 	zeroAt int64 // of the last up 0, in ms by the agent's clock
+	budget budget
 
 	// Server.mu guards these.
 	streams  int
 	heard    time.Time     // by this clock
-	ahead    time.Duration // the agent's clock is
+	ahead    time.Duration // the agent's clock is, once its times are corrected
 	patience time.Duration
 	interval time.Duration // the agent's tick; 0 if none is known
 	applied  uint64        // version of the settings that the agent answered last
@@ -31,8 +32,12 @@ type node struct {
 	zeroed   time.Time     // when the last up 0 was written
 }
 
-// enter lets a stream in, unless the server has ended or the store has failed.
+// enter lets a stream in, unless the server has ended, the store has failed, or
+// there is no room for what it would bring.
 func (s *Server) enter(x *session) error {
+	if err := s.refuses(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
@@ -137,28 +142,91 @@ func (s *Server) load(x *session) error {
 // connected takes note of a stream that is about to be welcomed.
 func (s *Server) connected(x *session) {
 	now := time.Now()
-	h, n := x.hello, x.node
-	ahead := time.UnixMilli(h.GetWallClockMs()).Sub(now)
+	h, n, sp := x.hello, x.node, x.spool
+	x.next = min(h.GetNextSeq(), maxSeq)
+	x.oldest = min(max(h.GetOldestSeq(), 1), max(x.next, 1))
 
 	s.mu.Lock()
-	x.spool.seq = &series{labels: sequenceLabels(seqName, n.name, x.spool.id)}
-	x.spool.safe = &series{labels: sequenceLabels(durableName, n.name, x.spool.id)}
+	for i := range sp.lanes {
+		sp.lanes[i].register(n.name, sp.id)
+	}
 	n.streams++
-	n.ahead = ahead
 	other := s.other(x)
-	resume := x.spool.applied + 1
+	lost := s.forgo(x, run{sp.floor, x.oldest})
+	sp.done.add(run{0, x.oldest})
+	if sp.floor == 0 { // what has just been read back was durable
+		sp.acked = sp.done.prefix()
+	}
+	sp.floor = x.oldest
+	x.start = sp.resume(x.oldest, x.next, x.revision >= 1, s.opts.InOrder)
+	x.expected = x.start
+	behind := run{x.oldest, max(x.start, x.oldest)}
+	var past uint64
+	for _, gap := range sp.done.missing(behind) {
+		past += gap.len()
+	}
 	s.mu.Unlock()
 
-	s.metrics.skew.WithLabelValues(n.name).Set(ahead.Seconds())
+	if x.shift = sp.shift; x.revision < 1 {
+		x.compare(time.UnixMilli(h.GetWallClockMs()), now)
+	}
 	x.pace(time.Duration(h.GetIntervalMs()) * time.Millisecond)
 	s.hear(x, now)
+	x.lost(lost)
 	if other != nil {
 		s.metrics.conflicts.WithLabelValues(n.name).Inc()
 		s.log.Warn("another agent already streams as this node; if this stays, give one of them another name",
-			"node", n.name, "agent", x.spool.id, "other", other.spool.id)
+			"node", n.name, "agent", sp.id, "other", other.spool.id)
 	}
-	s.log.Info("agent connected", "node", n.name, "agent", x.spool.id, "version", shorten(h.GetAgentVersion()),
-		"from", resume, "holds", h.GetNextSeq()-min(h.GetNextSeq(), h.GetOldestSeq()))
+	s.log.Info("agent connected", "node", n.name, "agent", sp.id, "version", shorten(h.GetAgentVersion()),
+		"from", x.start, "holds", x.next-min(x.next, x.oldest), "past", past)
+}
+
+// fresh is how many of the newest frames open the live lane of an agent that was
+// away for long.
+const fresh = 5
+
+// resume is the frame with which the live lane of a stream begins, of an agent
+// that holds the frames from oldest up to, but not including, next.
+func (sp *agentSpool) resume(oldest, next uint64, lanes bool, inOrder uint64) uint64 {
+	if head := max(sp.done.head(), sp.stored.head()); head >= next {
+		return head + 1 // numbers were given twice; the agent will see
+	}
+	first, head := sp.done.first(run{oldest, next}), sp.done.head()
+	switch {
+	case first == run{}:
+		return next
+	case !lanes, next-first.from <= inOrder:
+		return first.from
+	case next-(head+1) <= inOrder:
+		return head + 1
+	}
+	return next - min(fresh, inOrder)
+}
+
+// forgo notes that the frames of r will not come any more, and returns how many
+// of them were expected. s.mu is held.
+func (s *Server) forgo(x *session, r run) (lost uint64) {
+	if x.spool.floor == 0 {
+		// Nobody has followed this spool so far: what was drained elsewhere, or
+		// before, is no loss. What is behind the last that is known is.
+		r.from = max(r.from, x.spool.done.head()+1)
+		if len(x.spool.stored) == 0 {
+			r.from = r.until
+		}
+	}
+	lost = x.spool.done.missing(r).count()
+	x.spool.done.add(r)
+	return lost
+}
+
+// lost says that some frames will not come.
+func (x *session) lost(n uint64) {
+	if n == 0 {
+		return
+	}
+	x.server.metrics.missing.WithLabelValues(x.node.name).Add(float64(n))
+	x.server.log.Warn("an agent no longer has some frames: its series have a hole", "node", x.node.name, "frames", n)
 }
 
 // other returns a session of x's node with another spool. s.mu is held.
@@ -197,17 +265,23 @@ func (s *Server) setClock(x *session, at int64, ahead time.Duration) {
 	x.at = at
 }
 
-// advance notes that a frame is done with.
-func (s *Server) advance(x *session, seq uint64) {
+// advance notes that a frame is done with; stored if its number is in the store.
+func (s *Server) advance(x *session, seq uint64, stored bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	sp := x.spool
-	if reached := max(sp.applied, sp.committed); sp.committed > 0 && seq > reached+1 {
-		s.metrics.missing.WithLabelValues(x.node.name).Add(float64(seq - reached - 1))
-		s.log.Warn("an agent no longer has some frames: its series have a hole", "node", x.node.name, "from", reached+1, "to", seq-1)
+	sp, lost := x.spool, uint64(0)
+	if x.lane == live {
+		lost = s.forgo(x, run{x.expected, seq})
+		x.expected = max(x.expected, seq+1)
+		sp.head = max(sp.head, seq)
 	}
-	sp.applied, sp.committed = seq, max(sp.committed, seq)
+	sp.done.add(run{seq, seq + 1})
+	if stored {
+		sp.stored.add(run{seq, seq + 1})
+		sp.lanes[x.lane].last = seq
+	}
 	s.dirty = true
+	s.mu.Unlock()
+	x.lost(lost)
 }
 
 // release gives the spool back.

@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,8 +11,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// reopenEvery is how often it is tried to open a failed store anew.
-const reopenEvery = 5 * time.Second
+const (
+	// reopenEvery is how often it is tried to open a failed store anew.
+	reopenEvery = 2 * time.Second
+	// reopenTimeout is how long one attempt may wait for the disk.
+	reopenTimeout = 30 * time.Second
+	// replicaTimeout is how long another collector may take to say what it has.
+	replicaTimeout = 10 * time.Second
+)
 
 // runCommits acknowledges until ctx ends, and then sees the streams off.
 func (s *Server) runCommits(ctx context.Context) error {
@@ -30,14 +38,31 @@ func (s *Server) runCommits(ctx context.Context) error {
 		case <-tick.C:
 		}
 		s.commit(work)
+		if err := s.refuses(); err != nil {
+			s.endAll(err)
+		}
 		if now := time.Now(); s.halted() && now.Sub(reopened) > reopenEvery {
 			reopened = now
-			s.reopen(work)
+			s.reopen(ctx)
 		}
 		if told == nil && s.idle() {
 			s.stop(work)
 			return nil
 		}
+	}
+}
+
+// mark is how far a spool's frames had come when it was taken.
+type mark struct {
+	prefix, head uint64
+	last         [2]uint64
+	whole        bool
+}
+
+func (sp *agentSpool) mark() mark {
+	return mark{
+		prefix: sp.done.prefix(), head: sp.head,
+		last: [2]uint64{sp.lanes[live].last, sp.lanes[backfill].last}, whole: sp.whole(),
 	}
 }
 
@@ -50,31 +75,83 @@ func (s *Server) commit(ctx context.Context) {
 		return
 	}
 	s.dirty = false
-	stored := make(map[*agentSpool]uint64, len(s.spools))
+	marks := make(map[*agentSpool]mark, len(s.spools))
 	for _, sp := range s.spools {
-		if sp.applied > sp.durable {
-			stored[sp] = sp.applied
+		if sp.loaded {
+			marks[sp] = sp.mark()
 		}
 	}
 	s.mu.Unlock()
 
-	timer := prometheus.NewTimer(s.metrics.syncSeconds)
-	err := s.opts.Store.Sync(ctx)
-	timer.ObserveDuration()
-	if err != nil {
-		s.fail("sync", err)
+	if s.opts.Durability != WAL {
+		timer := prometheus.NewTimer(s.metrics.syncSeconds)
+		err := s.opts.Store.Sync(ctx)
+		timer.ObserveDuration()
+		if err != nil {
+			s.fail("sync", err)
+			return
+		}
+	}
+	if s.opts.Tap != nil {
+		if err := s.opts.Tap.Sync(ctx); err != nil {
+			s.untapped("sync", err)
+		}
+	}
+	if !s.replicated(ctx) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for sp, seq := range stored {
-		sp.durable = max(sp.durable, seq)
+	for sp, m := range marks {
+		if m.whole {
+			for i := range sp.lanes {
+				sp.lanes[i].durable = m.last[i]
+			}
+		}
+		if m.prefix <= sp.acked && m.head <= sp.ackedLive {
+			continue
+		}
+		sp.acked, sp.ackedLive = max(sp.acked, m.prefix), max(sp.ackedLive, m.head)
 		if sp.session != nil {
 			select {
 			case sp.session.acked <- struct{}{}:
 			default:
 			}
 		}
+	}
+}
+
+// replicated tells whether another collector has what was stored, if it has to.
+// Until it has, nothing is acknowledged, and it is asked again.
+func (s *Server) replicated(ctx context.Context) bool {
+	if s.opts.Durability != Replica {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
+	defer cancel()
+	err := s.opts.Replicated(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alone = nil
+	s.metrics.alone.Set(0)
+	if err == nil {
+		return true
+	}
+	s.dirty = true
+	s.alone = fmt.Errorf("no other collector has what is stored here, so nothing is acknowledged: %w", err)
+	s.metrics.alone.Set(1)
+	if s.causes.say("replica") {
+		s.log.Error("no other collector has what is stored here: nothing is acknowledged and agents keep their samples; see to the other one, or lower the durability", "err", err)
+	}
+	return false
+}
+
+// endAll ends every stream.
+func (s *Server) endAll(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for x := range s.sessions {
+		x.end(why)
 	}
 }
 
@@ -92,7 +169,11 @@ func (s *Server) fail(deed string, err error) {
 	for x := range s.sessions {
 		x.end(unavailable(err))
 	}
-	s.log.Error("the store has failed: nothing more is taken in, agents keep their samples; see to the disk and restart the collector", "err", err)
+	remedy := "see to the disk and restart the collector"
+	if s.opts.Reopen != nil {
+		remedy = "see to the disk; it is tried to open the store anew"
+	}
+	s.log.Error("the store has failed: nothing more is taken in, agents keep their samples; "+remedy, "err", err)
 }
 
 func (s *Server) halted() bool {
@@ -107,8 +188,13 @@ func (s *Server) reopen(ctx context.Context) {
 	if s.opts.Reopen == nil || !s.idle() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, reopenTimeout)
+	defer cancel()
 	if err := s.opts.Reopen(ctx); err != nil {
 		s.metrics.storeErrors.WithLabelValues("reopen").Inc()
+		if s.causes.say("reopen") {
+			s.log.Error("the store cannot be opened anew; trying again", "err", err)
+		}
 		return
 	}
 	s.mu.Lock()
@@ -130,6 +216,7 @@ func (s *Server) idle() bool {
 }
 
 // stop ends all streams, and returns when they have: nobody appends any more.
+// How far all is durable is left to the next start.
 func (s *Server) stop(ctx context.Context) {
 	s.commit(ctx)
 	s.mu.Lock()
@@ -139,4 +226,31 @@ func (s *Server) stop(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	s.ended.Wait()
+	s.commit(ctx)
+	if err := s.conclude(ctx); err != nil {
+		s.log.Warn("cannot note which frames are durable: the last of them will be asked for again", "err", err)
+	}
+}
+
+// conclude notes for each lane that all it has stored is durable, if so. No
+// stream is left that might go on.
+func (s *Server) conclude(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.halt != nil {
+		return nil
+	}
+	app := s.opts.Store.AppenderV2(ctx)
+	for _, sp := range s.spools {
+		for i := range sp.lanes {
+			l := &sp.lanes[i]
+			if l.safe == nil || l.last == 0 || l.durable != l.last {
+				continue
+			}
+			if err := write(app, l.safe, l.at+1, float64(l.durable)); err != nil {
+				return errors.Join(err, app.Rollback())
+			}
+		}
+	}
+	return app.Commit()
 }

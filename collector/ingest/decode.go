@@ -16,7 +16,7 @@ import (
 // errFull ends a stream whose tables have no room left. The agent starts over.
 var errFull = errors.New("the stream's tables are full; start a new stream")
 
-// Decoder reads the frames of one stream, as the comments in ingest.proto
+// Decoder reads the frames of one lane of a stream, as the comments in ingest.proto
 // specify them. It believes nothing: whatever bytes come, it returns an error
 // or values, and takes no more memory than the frames and its limits allow. It
 // is for one goroutine, and of no use after an error.
@@ -29,6 +29,7 @@ type Decoder struct {
 	series      []*series // nil once ended
 	layouts     []layout
 	alive       int // series that have not ended
+	quota       quota
 	frames      uint64
 
 	// Of the frame decoded last.
@@ -51,7 +52,7 @@ type layout struct {
 // that node.
 func NewDecoder(node string, limits Limits) *Decoder {
 	limits = limits.withDefaults()
-	return &Decoder{limits: limits, builder: newBuilder(node, limits)}
+	return &Decoder{limits: limits, builder: newBuilder(node, limits), quota: quota{limits: limits}}
 }
 
 // Decode reads the next frame. An error says what in it breaks the rules.
@@ -93,6 +94,9 @@ func (d *Decoder) release() {
 	for _, ref := range d.ended {
 		l := &d.layouts[ref]
 		for _, s := range l.refs {
+			if d.series[s].refused == "" {
+				d.quota.release(d.series[s])
+			}
 			d.series[s] = nil
 		}
 		d.alive -= len(l.refs)
@@ -146,8 +150,8 @@ func (d *Decoder) define(def *plimsollv1.Series) (*series, error) {
 	}
 	s := &series{divisor: float64(max(def.GetDivisor(), 1))}
 	s.labels, s.refused = d.builder.build(d.scratch)
-	if s.refused == "" && d.alive >= int(d.limits.Series) {
-		s.refused = reasonSeries
+	if s.refused == "" {
+		s.refused = d.quota.admit(s)
 	}
 	// Optional texts: symbol 0 is the empty string where an agent has none.
 	help, err := d.symbol(def.GetHelp())

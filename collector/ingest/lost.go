@@ -61,7 +61,7 @@ func (s *Server) watch(ctx context.Context, now time.Time) {
 	var silent, away []*node
 	for name, n := range s.nodes {
 		switch age := now.Sub(n.heard); {
-		case s.halt != nil:
+		case s.halt != nil || s.refusing: // none can be heard
 		case n.gone && age > mourning && n.streams == 0:
 			delete(s.nodes, name)
 			s.metrics.forget(name)
@@ -130,15 +130,15 @@ func (s *Server) giveUp(ctx context.Context, n *node, level slog.Level, why stri
 		s.log.Warn("cannot read which series of a lost node to end; trying again", "node", n.name, "err", err)
 		return
 	}
-	app := s.opts.Store.AppenderV2(context.WithoutCancel(ctx))
+	app, d := s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), &draft{tap: s.opts.Tap}
 	for _, c := range list {
-		if err := write(app, c, max(at, c.at+1), staleNaN); err != nil {
+		if err := d.write(app, c, max(at, c.at+1), staleNaN); err != nil {
 			s.fail("append", err)
 			_ = app.Rollback() // the store has failed already
 			return
 		}
 	}
-	if !s.writeZero(app, n, at, now) {
+	if !s.writeZero(app, d, n, at, now) {
 		return
 	}
 	s.mu.Lock()
@@ -159,14 +159,14 @@ func (s *Server) zero(ctx context.Context, n *node, now time.Time) {
 	at, stays := n.clock(now), !n.gone || s.halt != nil
 	s.mu.Unlock()
 	if !stays {
-		s.writeZero(s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), n, at, now)
+		s.writeZero(s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), &draft{tap: s.opts.Tap}, n, at, now)
 	}
 }
 
 // writeZero completes a transaction with up 0, and tells whether the store has
 // taken it. n.write is held.
-func (s *Server) writeZero(app storage.AppenderV2, n *node, at int64, now time.Time) bool {
-	if err := write(app, n.up, at, 0); err != nil {
+func (s *Server) writeZero(app storage.AppenderV2, d *draft, n *node, at int64, now time.Time) bool {
+	if err := d.write(app, n.up, at, 0); err != nil {
 		s.fail("append", err)
 		_ = app.Rollback() // the store has failed already
 		return false
@@ -175,6 +175,7 @@ func (s *Server) writeZero(app storage.AppenderV2, n *node, at int64, now time.T
 		s.fail("commit", err)
 		return false
 	}
+	s.give(d)
 	n.zeroAt = at
 	s.mu.Lock()
 	n.zeroed, s.dirty = now, true

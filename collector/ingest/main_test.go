@@ -10,12 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -36,7 +38,9 @@ type db struct {
 	mu      sync.Mutex
 	syncErr error
 	syncs   int
-	broken  error // of the next commits
+	broken  error         // of the next commits
+	faulty  int64         // time of samples that bring the collector to a fault, in ms; 0 for none
+	slow    time.Duration // that a commit takes
 }
 
 func openDB(t testing.TB, dir string) *db {
@@ -61,8 +65,13 @@ func (d *db) AppenderV2(ctx context.Context) storage.AppenderV2 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	app := d.DB.AppenderV2(ctx)
-	if d.broken != nil {
+	switch {
+	case d.broken != nil:
 		return failing{app, d.broken}
+	case d.faulty != 0:
+		return faulty{app, d.faulty}
+	case d.slow > 0:
+		return slow{app, d.slow}
 	}
 	return app
 }
@@ -84,6 +93,30 @@ func (f failing) Commit() error {
 	return f.err
 }
 
+// faulty is an appender with a mistake.
+type faulty struct {
+	storage.AppenderV2
+	at int64
+}
+
+func (f faulty) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, o storage.AOptions) (storage.SeriesRef, error) {
+	if t == f.at {
+		panic("a mistake")
+	}
+	return f.AppenderV2.Append(ref, ls, st, t, v, h, fh, o)
+}
+
+// slow is an appender whose commits take time.
+type slow struct {
+	storage.AppenderV2
+	takes time.Duration
+}
+
+func (s slow) Commit() error {
+	<-time.After(s.takes)
+	return s.AppenderV2.Commit()
+}
+
 // world is a collector with its store, in a bubble of virtual time.
 type world struct {
 	t      *testing.T
@@ -91,9 +124,11 @@ type world struct {
 	db     *db
 	server *Server
 	log    *strings.Builder
-	conn   *grpc.ClientConn
-	cancel func() // tells the collector to end
-	stop   func() // and waits for it
+	dial   func() *grpc.ClientConn
+	conns  []*grpc.ClientConn
+	cut    atomic.Bool // what agents send is lost
+	cancel func()      // tells the collector to end
+	stop   func()      // and waits for it
 }
 
 // inBubble runs a test in virtual time.
@@ -109,6 +144,19 @@ func inBubble(t *testing.T, opts Options, test func(w *world)) {
 		defer func() { w.stop() }()
 		test(w)
 	})
+}
+
+// wire is a connection whose packets can be lost: both sides think it stands.
+type wire struct {
+	net.Conn
+	cut *atomic.Bool
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if w.cut.Load() {
+		return len(b), nil
+	}
+	return w.Conn.Write(b)
 }
 
 // start starts a collector on the store.
@@ -128,17 +176,27 @@ func (w *world) start() {
 	w.server.Register(g)
 	l := bufconn.Listen(1 << 20)
 	go func() { _ = g.Serve(l) }()
-	w.conn, err = grpc.NewClient("passthrough:collector", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
-	if err != nil {
-		w.t.Fatal(err)
+	w.dial = func() *grpc.ClientConn { // each agent has a connection of its own
+		conn, err := grpc.NewClient("passthrough:collector", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+				c, err := l.DialContext(ctx)
+				return &wire{c, &w.cut}, err
+			}))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.conns = append(w.conns, conn)
+		return conn
 	}
 	w.stop = func() {
 		w.cancel()
 		if err := <-ran; err != nil {
 			w.t.Errorf("run: %v", err)
 		}
-		w.conn.Close()
+		for _, conn := range w.conns {
+			conn.Close()
+		}
+		w.conns = nil
 		g.Stop()
 		l.Close()
 	}
@@ -201,7 +259,7 @@ func (w *world) say(first *plimsollv1.PushRequest) *agent {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	a := &agent{w: w, cancel: cancel}
 	var err error
-	if a.push, err = plimsollv1.NewIngestServiceClient(w.conn).Push(ctx); err != nil {
+	if a.push, err = plimsollv1.NewIngestServiceClient(w.dial()).Push(ctx); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := a.push.Send(first); err != nil && err != io.EOF {

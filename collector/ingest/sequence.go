@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -13,72 +15,182 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// progress is how far a spool's frames have come.
+// progress is what the store has of a spool's frames.
 type progress struct {
-	// committed is the last frame in the store.
-	committed uint64
-	// applied is the last frame that need not be asked for again. It is less
-	// than committed only after an unclean stop.
-	applied uint64
-	// durable is the last frame on stable storage, and acknowledged.
-	durable uint64
-	// at is the time of the last sequence sample, in ms.
-	at int64
+	// stored are the frames whose numbers are in the store.
+	stored frames
+	// done are those that need not be asked for: stored, refused, or lost. The
+	// last that were stored before an unclean stop are not among them.
+	done frames
+	// torn are the ones that may not be whole in the store. While any of them is
+	// not done, nothing is said to be durable: another start must find them
+	// again.
+	torn frames
+
+	lanes [2]lane
+	shift time.Duration // was taken off the times of the last stream
 }
 
-// readProgress reads back what the store knows of a spool. The highest number
-// counts, not the latest: the agent's clock may have been set back.
+// lane is the sequence of what came in one lane.
+type lane struct {
+	name    string
+	at      int64  // of its last number in the store, in ms
+	last    uint64 // that number, by order of storing
+	durable uint64 // the last that is on stable storage, by the same order
+
+	seq, safe, shift *series // which the session writes
+	shifted          bool    // there is something in shift that may be wrong by now
+}
+
+// register names the lane's sequences.
+func (l *lane) register(node, spoolID string) {
+	of := func(name string) *series { return &series{labels: sequenceLabels(name, node, spoolID, l.name)} }
+	l.seq, l.safe, l.shift = of(seqName), of(durableName), of(shiftName)
+}
+
+// The lanes of progress.
+const (
+	live = iota
+	backfill
+)
+
+// numbered is a number with its place in a lane's sequence.
+type numbered struct {
+	at int64
+	n  uint64
+}
+
+// readProgress reads back what the store knows of a spool.
 func readProgress(ctx context.Context, store Store, spoolID string, unclean bool) (progress, error) {
-	var p progress
-	var err error
-	if p.committed, p.at, err = highest(ctx, store, seqName, spoolID); err != nil {
-		return progress{}, err
+	p := progress{lanes: [2]lane{{name: liveLane}, {name: backfillLane}}}
+	var all, torn []uint64
+	shiftAt := int64(math.MinInt64)
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		list, err := sequence(ctx, store, seqName, spoolID, l.name)
+		if err != nil {
+			return progress{}, err
+		}
+		for _, s := range list {
+			all = append(all, s.n)
+			l.at, l.last = max(l.at, s.at), s.n
+		}
+		safe, err := sequence(ctx, store, durableName, spoolID, l.name)
+		if err != nil {
+			return progress{}, err
+		}
+		if len(safe) > 0 {
+			l.durable = safe[len(safe)-1].n
+			l.at = max(l.at, safe[len(safe)-1].at)
+		}
+		for _, s := range behind(list, l.durable, unclean) {
+			torn = append(torn, s.n)
+		}
+		at, shift, err := lastShift(ctx, store, spoolID, l.name)
+		if err != nil {
+			return progress{}, err
+		}
+		if at > shiftAt {
+			shiftAt, p.shift = at, shift
+		}
+		l.shifted = shift != 0
 	}
-	p.applied, p.durable = p.committed, p.committed
-	if !unclean || p.committed == 0 {
-		return p, nil
+	p.stored, p.torn = framesOf(all), framesOf(torn)
+	for _, r := range p.stored {
+		for _, whole := range p.torn.missing(r) {
+			p.done.add(whole)
+		}
 	}
-	// The store's two logs, of samples in and out of order, are not one
-	// transaction: what was committed and not yet durable is asked for again,
-	// the last frame always. The store knows most of it and drops that.
-	durable, at, err := highest(ctx, store, durableName, spoolID)
-	if err != nil {
-		return progress{}, err
+	if n := len(p.done); n > maxRuns { // of somebody who makes holes on purpose
+		p.done.add(run{p.done[0].from, p.done[n-maxRuns].from})
 	}
-	p.applied = min(durable, p.committed-1)
-	p.durable = p.applied
-	p.at = max(p.at, at)
 	return p, nil
 }
 
-// highest returns the highest value of a spool's sequence and the time of its
-// latest sample; zeros if there is none. It looks further back than recent only
-// if there is nothing since.
-func highest(ctx context.Context, store Store, name, spoolID string) (seq uint64, at int64, err error) {
-	recent := time.Now().Add(-48 * time.Hour).UnixMilli()
-	if seq, at, err = highestSince(ctx, store, recent, name, spoolID); err != nil || seq > 0 {
-		return seq, at, err
+// maxRuns bounds the runs in which a spool's frames are remembered.
+const maxRuns = 1024
+
+// behind is what of a lane may not be whole: all that came behind the last frame
+// known to be durable and, after an unclean stop, the last always. The store's
+// two logs, of samples in and out of order, are not one transaction. It knows
+// most of what comes again and drops that.
+func behind(list []numbered, durable uint64, unclean bool) []numbered {
+	if len(list) == 0 {
+		return nil
 	}
-	return highestSince(ctx, store, math.MinInt64, name, spoolID)
+	most := len(list)
+	if unclean {
+		most--
+	}
+	for _, reached := range []func(n uint64) bool{
+		func(n uint64) bool { return n == durable },
+		func(n uint64) bool { return n <= durable }, // its own number was not stored: all its samples were refused
+	} {
+		for i := len(list) - 1; i >= 0; i-- {
+			if reached(list[i].n) {
+				return list[min(i+1, most):]
+			}
+		}
+	}
+	return list
 }
 
-func highestSince(ctx context.Context, store Store, from int64, name, spoolID string) (seq uint64, at int64, err error) {
-	err = eachSeries(ctx, store, from, math.MaxInt64, func(_ labels.Labels, it chunkenc.Iterator) error {
-		for it.Next() == chunkenc.ValFloat {
-			t, v := it.At()
-			at = max(at, t)
+// whole tells whether all is done that an unclean stop has torn.
+func (p *progress) whole() bool {
+	for _, r := range p.torn {
+		if p.done.first(r) != (run{}) {
+			return false
+		}
+	}
+	p.torn = nil
+	return true
+}
+
+// sequence returns a lane's numbers in the order in which they were stored. It
+// looks further back than recent only if there is nothing since.
+func sequence(ctx context.Context, store Store, name, spoolID, lane string) (list []numbered, err error) {
+	recent := time.Now().Add(-48 * time.Hour).UnixMilli()
+	for _, from := range []int64{recent, math.MinInt64} {
+		err = eachOf(ctx, store, from, name, spoolID, lane, func(at int64, v float64) {
 			if v >= 1 && v <= maxSeq {
-				seq = max(seq, uint64(v))
+				list = append(list, numbered{at, uint64(v)})
 			}
+		})
+		if err != nil || len(list) > 0 {
+			break
+		}
+	}
+	// A node that was given another name has more than one series.
+	slices.SortStableFunc(list, func(a, b numbered) int { return cmp.Compare(a.at, b.at) })
+	return list, err
+}
+
+// lastShift is what was taken off the times of a lane last, and when.
+func lastShift(ctx context.Context, store Store, spoolID, lane string) (at int64, shift time.Duration, err error) {
+	at = math.MinInt64
+	err = eachOf(ctx, store, time.Now().Add(-48*time.Hour).UnixMilli(), shiftName, spoolID, lane, func(t int64, v float64) {
+		if t >= at && math.Abs(v) < 1e10 {
+			at, shift = t, time.Duration(math.Round(v*1000))*time.Millisecond
+		}
+	})
+	return at, shift, err
+}
+
+// eachOf calls do with each sample of what the collector has written about a
+// lane since a time.
+func eachOf(ctx context.Context, store Store, from int64, name, spoolID, lane string, do func(at int64, v float64)) error {
+	err := eachSeries(ctx, store, from, math.MaxInt64, func(_ labels.Labels, it chunkenc.Iterator) error {
+		for it.Next() == chunkenc.ValFloat {
+			do(it.At())
 		}
 		return nil
 	}, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name),
 		labels.MustNewMatcher(labels.MatchEqual, agentLabel, spoolID),
-		labels.MustNewMatcher(labels.MatchEqual, laneLabel, liveLane))
+		labels.MustNewMatcher(labels.MatchEqual, laneLabel, lane))
 	if err != nil {
-		return 0, 0, fmt.Errorf("read back %s of agent %s: %w", name, spoolID, err)
+		return fmt.Errorf("read back %s of agent %s: %w", name, spoolID, err)
 	}
-	return seq, at, nil
+	return nil
 }
 
 // maxSeq is the highest number that a sample can hold to the last digit.

@@ -4,44 +4,47 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/plimsoll-io/plimsoll/collector/gate"
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
-// instancePort stands in every instance label, so that dashboards made for
-// node_exporter find what they expect.
-const instancePort = ":9100"
-
+// What every series of a stream has, whatever the agent says.
 const (
-	nodeLabel     = "node"
-	instanceLabel = "instance"
+	nodeLabel     = gate.NodeLabel
+	instanceLabel = model.InstanceLabel
+	instancePort  = gate.InstancePort
 )
 
 // series is an entry of a stream's table. The store's reference is kept here
 // and nowhere else: used for another series, it would write there.
 type series struct {
+	// What each value needs comes first: a frame passes thousands of series, and
+	// each cache line that it touches of one costs more than what is done there.
 	labels  labels.Labels
-	meta    metadata.Metadata
 	ref     storage.SeriesRef
-	refused string // why no sample of it is wanted; "" if they are
-	placed  bool   // stands in a layout
+	refused gate.Reason // why no sample of it is wanted; "" if they are
 
 	// What the tokens refer to.
 	divisor float64
 	integer int64
 	last    uint64 // bits of its last value
-	known   bool   // it has had a value on this stream
 
 	// What the store has of it.
-	at    int64 // of its latest sample, in ms
-	live  bool  // that was a value: its end has to be marked
-	asked bool  // the store has been asked whether it knows the series
+	at     int64 // of its latest sample, in ms
+	live   bool  // that was a value: its end has to be marked
+	known  bool  // it has had a value on this stream
+	asked  bool  // the store has been asked whether it knows the series
+	placed bool  // stands in a layout
+	class  class
+
+	barred int64 // until when the store has no room for it, in ms
+	meta   metadata.Metadata
 }
 
 // name is the series as people write it.
@@ -62,9 +65,9 @@ func newBuilder(node string, limits Limits) builder {
 
 // build returns the labels of a series whose symbols are name, then label names
 // and values in turn; or why they are not wanted.
-func (b *builder) build(symbols []string) (labels.Labels, string) {
+func (b *builder) build(symbols []string) (labels.Labels, gate.Reason) {
 	name, pairs := symbols[0], symbols[1:]
-	if why := b.check(name, pairs); why != "" {
+	if why := b.limits.Limits.Series(name, pairs); why != "" {
 		return labels.FromStrings(model.MetricNameLabel, shorten(name), nodeLabel, b.node), why
 	}
 	b.scratch = append(b.scratch[:0],
@@ -83,47 +86,11 @@ func (b *builder) build(symbols []string) (labels.Labels, string) {
 	b.labels.Reset()
 	for i, l := range b.scratch {
 		if i > 0 && l.Name == b.scratch[i-1].Name {
-			return labels.FromStrings(model.MetricNameLabel, name, nodeLabel, b.node), reasonTwice
+			return labels.FromStrings(model.MetricNameLabel, name, nodeLabel, b.node), gate.Twice
 		}
 		b.labels.Add(l.Name, l.Value)
 	}
 	return b.labels.Labels(), ""
-}
-
-func (b *builder) check(name string, pairs []string) string {
-	if name == "" {
-		return reasonNoName
-	}
-	if len(name) > int(b.limits.LabelValueBytes) {
-		return reasonLabelValue
-	}
-	if !utf8.ValidString(name) {
-		return reasonUTF8
-	}
-	if strings.HasPrefix(name, reservedPrefix) {
-		return reasonReserved
-	}
-	if len(pairs)/2 > int(b.limits.LabelsPerSeries) {
-		return reasonLabels
-	}
-	for i := 0; i < len(pairs); i += 2 {
-		key, value := pairs[i], pairs[i+1]
-		switch {
-		case len(key) > int(b.limits.LabelNameBytes):
-			return reasonLabelName
-		case len(value) > int(b.limits.LabelValueBytes):
-			return reasonLabelValue
-		case !utf8.ValidString(key) || !utf8.ValidString(value):
-			return reasonUTF8
-		case key == "":
-			return reasonNoName
-		case key == model.MetricNameLabel:
-			return reasonReserved
-		case name == upName && key == model.JobLabel && value == agentJob:
-			return reasonReserved // whether an agent is there is not for it to say
-		}
-	}
-	return ""
 }
 
 // shorten makes of a name something to show.

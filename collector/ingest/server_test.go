@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/plimsoll-io/plimsoll/collector/gate"
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
@@ -163,8 +164,10 @@ func TestTwoAgentsOfOneNodeAreBothStoredAndComplainedOf(t *testing.T) {
 
 func TestAHoleIsCounted(t *testing.T) {
 	inBubble(t, Options{}, func(w *world) {
-		a := w.connect(hello())
-		a.send(definition(7, time.Now(), 1, 2)) // of a spool that has been drained elsewhere: no hole
+		drained := hello() // of a spool that has been drained elsewhere: no hole
+		drained.OldestSeq = 7
+		a := w.connect(drained)
+		a.send(definition(7, time.Now(), 1, 2))
 		a.send(values(8, time.Now().Add(time.Second), 3, 4))
 		a.send(values(12, time.Now().Add(5*time.Second), 3, 4))
 		a.ack(12)
@@ -180,10 +183,10 @@ func TestSamplesOfAnotherTimeAreRefusedAndHarmNobody(t *testing.T) {
 		reason string
 	}{
 		"a minute ahead is taken for a clock that runs fast": {off: 59 * time.Second},
-		"a year ahead":          {off: 365 * 24 * time.Hour, reason: reasonFuture},
-		"the end of time":       {off: math.MaxInt64, reason: reasonFuture},
-		"a day behind":          {off: -25 * time.Hour, reason: reasonTooOld},
-		"the beginning of time": {off: math.MinInt64, reason: reasonTooOld},
+		"a year ahead":          {off: 365 * 24 * time.Hour, reason: gate.Future},
+		"the end of time":       {off: math.MaxInt64, reason: gate.Future},
+		"a day behind":          {off: -25 * time.Hour, reason: gate.TooOld},
+		"the beginning of time": {off: math.MinInt64, reason: gate.TooOld},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, Options{}, func(w *world) {
@@ -286,16 +289,16 @@ func TestLabelsThatAreNotWantedCostTheirSeriesAlone(t *testing.T) {
 		labels []string // name, then pairs
 		reason string
 	}{
-		"no name":                      {[]string{""}, reasonNoName},
-		"a label twice":                {[]string{"x", "a", "1", "a", "2"}, reasonTwice},
-		"a label without a name":       {[]string{"x", "", "1"}, reasonNoName},
-		"a label of the name":          {[]string{"x", "__name__", "y"}, reasonReserved},
-		"a long label name":            {[]string{"x", long, "1"}, reasonLabelName},
-		"a long label value":           {[]string{"x", "a", long}, reasonLabelValue},
-		"a long name":                  {[]string{long}, reasonLabelValue},
-		"more labels than allowed":     {append([]string{"x"}, many(65)...), reasonLabels},
-		"the collector's own name":     {[]string{seqName, "agent", spoolID, "lane", "live"}, reasonReserved},
-		"the collector's own up":       {[]string{"up", "job", "plimsoll-agent"}, reasonReserved},
+		"no name":                      {[]string{""}, gate.NoName},
+		"a label twice":                {[]string{"x", "a", "1", "a", "2"}, gate.Twice},
+		"a label without a name":       {[]string{"x", "", "1"}, gate.NoName},
+		"a label of the name":          {[]string{"x", "__name__", "y"}, gate.Reserved},
+		"a long label name":            {[]string{"x", long, "1"}, gate.LabelName},
+		"a long label value":           {[]string{"x", "a", long}, gate.LabelValue},
+		"a long name":                  {[]string{long}, gate.LabelValue},
+		"more labels than allowed":     {append([]string{"x"}, many(65)...), gate.Labels},
+		"the collector's own name":     {[]string{seqName, "agent", spoolID, "lane", "live"}, gate.Reserved},
+		"the collector's own up":       {[]string{"up", "job", "plimsoll-agent"}, gate.Reserved},
 		"an empty value is no label":   {[]string{"x", "a", ""}, ""},
 		"node and instance are forced": {[]string{"x", "node", "n2", "node", "n3", "instance", "y"}, ""},
 	}
@@ -333,7 +336,7 @@ func TestSeriesOverTheLimitAreRefusedAndTheOthersGoOn(t *testing.T) {
 		a := w.connect(hello())
 		a.send(definition(1, time.Now(), 1, 2))
 		ack := a.ack(1)
-		if ack.GetSamplesStored() != 1 || len(ack.GetRefused()) != 1 || ack.GetRefused()[0].GetReason() != reasonSeries || ack.GetRefused()[0].GetExample() != seriesB {
+		if ack.GetSamplesStored() != 1 || len(ack.GetRefused()) != 1 || ack.GetRefused()[0].GetReason() != gate.Series || ack.GetRefused()[0].GetExample() != seriesB {
 			t.Errorf("ack %v", ack)
 		}
 	})

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 const (
 	protocol     = 1
+	revision     = 1
 	helloTimeout = 10 * time.Second
 	maxNodeBytes = 253 // of a node's name, as of a host's
 )
@@ -35,23 +35,51 @@ type session struct {
 	quit chan struct{} // told to end
 	why  error         // and for what reason
 
-	hello   *plimsollv1.Hello
-	node    *node
-	spool   *agentSpool
-	decoder *Decoder
-	buf     []byte        // of decompressed frames
-	seq     uint64        // of the last frame
-	at      int64         // its time, in ms, if it was stored
-	left    bool          // the agent has said goodbye
-	tick    time.Duration // the agent's, as it says
-	said    uint64        // version of the settings that the agent was told; 0 if none
+	hello    *plimsollv1.Hello
+	revision uint32 // in force
+	node     *node
+	spool    *agentSpool
+	buf      []byte        // of decompressed frames
+	left     bool          // the agent has said goodbye
+	tick     time.Duration // the agent's, as it says
+	said     uint64        // version of the settings that the agent was told; 0 if none
+
+	// The clocks.
+	welcomed time.Time // when welcome went
+	clocked  bool      // and has been answered
+	shift    time.Duration
+
+	// The lanes.
+	decoders     [2]*Decoder
+	seqs         [2]uint64 // of the last frame in each
+	oldest, next uint64    // what the agent held when it said hello
+	start        uint64    // where the live lane began
+	expected     uint64    // the next live frame
+	at           int64     // time of the last, in ms, if it was stored
+
+	// The past.
+	later                   []later          // what has come and waits for its turn
+	laterBytes              int              // of those frames
+	credit                  run              // what the agent may send
+	rest                    <-chan time.Time // when it may be let to send more
+	catching                time.Time        // since when it is sent; zero if it is not
+	pastFrames, pastSamples uint64           // since the last credit
+	weight                  uint64           // samples of a frame
 
 	current int64            // time of the first frame that was not backlog, in ms
 	sweep   <-chan time.Time // when to look for what is left of earlier streams
 
-	lastAck          uint64
-	stored, repeated uint64
-	refusals         map[string]*plimsollv1.Refusal
+	// The frame at hand.
+	handling  uint64 // its number
+	now       time.Time
+	lane      int
+	decoder   *Decoder
+	allowance allowance
+	draft     draft
+
+	lastAck, lastLive uint64
+	stored, repeated  uint64
+	refusals          map[string]*refusal
 }
 
 type request struct {
@@ -61,10 +89,20 @@ type request struct {
 
 // Push serves one stream.
 func (s *Server) Push(stream grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse]) error {
+	err := s.serve(stream)
+	st, ok := status.FromError(err)
+	if !ok {
+		st = status.FromContextError(err)
+	}
+	s.metrics.ends.WithLabelValues(st.Code().String()).Inc()
+	return err
+}
+
+func (s *Server) serve(stream grpc.BidiStreamingServer[plimsollv1.PushRequest, plimsollv1.PushResponse]) error {
 	x := &session{
 		server: s, stream: stream,
 		requests: make(chan request), acked: make(chan struct{}, 1), wants: make(chan struct{}, 1), quit: make(chan struct{}),
-		refusals: map[string]*plimsollv1.Refusal{},
+		refusals: map[string]*refusal{}, draft: draft{tap: s.opts.Tap},
 	}
 	if err := s.enter(x); err != nil {
 		return err
@@ -123,9 +161,13 @@ func (x *session) greet() error {
 		return req.err
 	}
 	h := req.GetHello()
-	switch {
-	case h == nil:
+	if h == nil {
 		return status.Error(codes.InvalidArgument, "a stream must begin with hello")
+	}
+	if err := x.identify(h); err != nil {
+		return err
+	}
+	switch {
 	case h.GetProtocol() != protocol:
 		return status.Errorf(codes.FailedPrecondition, "this collector, version %s, speaks protocol %d; the agent speaks %d",
 			x.server.opts.Version, protocol, h.GetProtocol())
@@ -134,8 +176,35 @@ func (x *session) greet() error {
 	case len(h.GetSpoolId()) != 36 || uuid.Validate(h.GetSpoolId()) != nil:
 		return status.Errorf(codes.InvalidArgument, "spool id %q: want a UUID", shorten(h.GetSpoolId()))
 	}
-	x.hello = h
-	x.decoder = NewDecoder(h.GetNode(), x.server.opts.Limits)
+	x.hello, x.revision = h, min(h.GetRevision(), revision)
+	x.decoders[live] = NewDecoder(h.GetNode(), x.server.opts.Limits)
+	x.decoder = x.decoders[live]
+	return nil
+}
+
+// identify makes the stream one of the node that its certificate names, whatever
+// the agent says.
+func (x *session) identify(h *plimsollv1.Hello) error {
+	if x.server.opts.Identify == nil {
+		return nil
+	}
+	node, err := x.server.opts.Identify(x.stream.Context())
+	switch {
+	case err != nil && status.Code(err) != codes.Unknown:
+		return err
+	case err != nil:
+		return status.Errorf(codes.Unauthenticated, "who this agent is: %v", err)
+	case node == "" || node == h.GetNode():
+		return nil
+	}
+	if said := h.GetNode(); said != "" {
+		x.server.metrics.mismatches.Inc()
+		if x.server.causes.say("identity " + node) {
+			x.server.log.Warn("an agent says it is another node than its certificate does, which is believed; give it that name, or a certificate of its own",
+				"says", shorten(said), "node", node)
+		}
+	}
+	h.Node = node
 	return nil
 }
 
@@ -157,15 +226,27 @@ func (x *session) run() error {
 		return err
 	}
 	for {
+		requests, past := x.open()
 		select {
-		case req := <-x.requests:
+		case req := <-requests:
 			switch {
 			case errors.Is(req.err, io.EOF):
 				return nil
 			case req.err != nil:
 				return req.err
 			}
-			if err := x.take(req.PushRequest); err != nil {
+			if err := x.carefully(func() error { return x.take(req.PushRequest) }); err != nil {
+				return err
+			}
+		case past <- struct{}{}:
+			err := x.carefully(x.takeLater)
+			<-x.server.past
+			if err != nil {
+				return err
+			}
+		case <-x.rest:
+			x.rest = nil
+			if err := x.grant(); err != nil {
 				return err
 			}
 		case <-x.acked:
@@ -190,18 +271,17 @@ func (x *session) run() error {
 
 func (x *session) welcome() error {
 	s, l := x.server, x.server.opts.Limits
-	s.mu.Lock()
-	resume := x.spool.applied + 1
-	s.mu.Unlock()
+	x.welcomed = time.Now()
 	return x.stream.Send(&plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Welcome{Welcome: &plimsollv1.Welcome{
-		ResumeFrom:  resume,
-		WallClockMs: time.Now().UnixMilli(),
+		ResumeFrom:  x.start,
+		WallClockMs: x.welcomed.UnixMilli(),
 		Limits: &plimsollv1.Limits{
 			FrameBytes: l.FrameBytes, Series: l.Series, LabelsPerSeries: l.LabelsPerSeries,
 			LabelNameBytes: l.LabelNameBytes, LabelValueBytes: l.LabelValueBytes,
 		},
 		CollectorVersion: s.opts.Version,
 		Settings:         x.settings(),
+		Revision:         revision,
 	}}})
 }
 
@@ -209,102 +289,22 @@ func (x *session) welcome() error {
 // further than it has been told.
 func (x *session) acknowledge() error {
 	x.server.mu.Lock()
-	durable := x.spool.durable
+	durable, head := x.spool.acked, x.spool.ackedLive
 	x.server.mu.Unlock()
-	if durable <= x.lastAck {
+	if durable <= x.lastAck && head <= x.lastLive {
 		return nil
 	}
-	x.lastAck = durable
-	ack := &plimsollv1.Ack{Seq: durable, SamplesStored: x.stored, SamplesRepeated: x.repeated}
+	x.lastAck, x.lastLive = durable, head
+	ack := &plimsollv1.Ack{Seq: durable, LiveSeq: head, SamplesStored: x.stored, SamplesRepeated: x.repeated}
 	for _, r := range x.refusals {
-		ack.Refused = append(ack.Refused, proto.CloneOf(r))
+		ack.Refused = append(ack.Refused, proto.CloneOf(r.Refusal))
 	}
 	return x.stream.Send(&plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Ack{Ack: ack}})
 }
 
-func (x *session) take(req *plimsollv1.PushRequest) error {
-	if x.left {
-		return status.Error(codes.InvalidArgument, "nothing may follow goodbye")
-	}
-	switch kind := req.GetKind().(type) {
-	case *plimsollv1.PushRequest_Frame:
-		n := proto.Size(kind.Frame)
-		if n > int(x.server.opts.Limits.FrameBytes) {
-			return x.tooLarge(n)
-		}
-		return x.frame(kind.Frame, n)
-	case *plimsollv1.PushRequest_FrameZstd:
-		f, err := x.unpack(kind.FrameZstd)
-		if err != nil {
-			return err
-		}
-		return x.frame(f, len(kind.FrameZstd))
-	case *plimsollv1.PushRequest_Applied:
-		x.applied(kind.Applied)
-		return nil
-	case *plimsollv1.PushRequest_Goodbye:
-		x.left = true
-		x.server.depart(context.WithoutCancel(x.stream.Context()), x)
-		return nil
-	}
-	return status.Error(codes.InvalidArgument, "want a frame, an answer to settings or goodbye; hello comes once")
-}
-
-func (x *session) unpack(z []byte) (*plimsollv1.Frame, error) {
-	var err error
-	if x.buf, err = x.server.zstd.DecodeAll(z, x.buf[:0]); err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "decompress a frame of at most %d bytes: %v", x.server.opts.Limits.FrameBytes, err)
-	}
-	if len(x.buf) > int(x.server.opts.Limits.FrameBytes) {
-		return nil, x.tooLarge(len(x.buf))
-	}
-	f := &plimsollv1.Frame{}
-	if err := proto.Unmarshal(x.buf, f); err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "decode a frame: %v", err)
-	}
-	return f, nil
-}
-
-func (x *session) tooLarge(n int) error {
-	return status.Errorf(codes.InvalidArgument, "a frame of %d bytes; the limit is %d", n, x.server.opts.Limits.FrameBytes)
-}
-
-// frame decodes f, always, since later frames refer to it, and stores what is
-// new in it.
-func (x *session) frame(f *plimsollv1.Frame, bytes int) error {
-	if f.GetSeq() <= x.seq || f.GetSeq() > maxSeq {
-		return status.Errorf(codes.InvalidArgument, "frame %d after frame %d", f.GetSeq(), x.seq)
-	}
-	if err := x.decoder.Decode(f); err != nil {
-		code := codes.InvalidArgument
-		if errors.Is(err, errFull) {
-			code = codes.ResourceExhausted
-		}
-		return status.Error(code, err.Error())
-	}
-	x.seq = f.GetSeq()
-	x.server.metrics.bytes.Add(float64(bytes))
-	if len(x.decoder.fresh) > 0 {
-		x.server.metas.learn(x.decoder.fresh)
-	}
-	return x.store(f)
-}
-
-// refuse counts a sample that is not wanted.
-func (x *session) refuse(reason string, s *series) {
-	r := x.refusals[reason]
-	if r == nil {
-		r = &plimsollv1.Refusal{Reason: reason, Example: s.name()}
-		x.refusals[reason] = r
-		x.server.log.Warn("refusing samples of an agent", "node", x.node.name, "reason", reason, "example", r.Example)
-	}
-	r.Samples++
-	x.server.metrics.refused.WithLabelValues(reason).Inc()
-}
-
 // fail reports that the store has, and ends every stream.
 func (x *session) fail(deed string, err error) error {
-	err = fmt.Errorf("%s frame %d of %s: %w", deed, x.seq, x.node.name, err)
+	err = fmt.Errorf("%s frame %d of %s: %w", deed, x.handling, x.node.name, err)
 	x.server.fail(deed, err)
 	return unavailable(err)
 }

@@ -92,10 +92,10 @@ func (s *Server) Burst(node string, b Burst) error {
 func (s *Server) Settings(node string) Settings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Settings{Slowdown: 1}
+	out := Settings{Version: s.overload.version, Slowdown: s.overload.slowdown}
 	if w := s.wanted[node]; w != nil {
 		w.prune(time.Now())
-		out.Version, out.Slowdown = w.version, w.slowdown
+		out.Version, out.Slowdown = max(out.Version, w.version), max(out.Slowdown, w.slowdown)
 		for _, name := range slices.Sorted(maps.Keys(w.bursts)) {
 			out.Bursts = append(out.Bursts, w.bursts[name])
 		}
@@ -128,17 +128,28 @@ func (s *Server) want(node string, change func(*wanted) error) error {
 	if err := change(w); err != nil {
 		return err
 	}
-	// A version from before a restart must not come again.
-	w.version = max(w.version+1, uint64(now.UnixMilli()))
+	w.version = s.nextVersion(now)
 	for x := range s.sessions {
 		if x.node != nil && x.node.name == node {
-			select {
-			case x.wants <- struct{}{}:
-			default:
-			}
+			x.poke()
 		}
 	}
 	return nil
+}
+
+// nextVersion is that of other settings. One from before a restart must not come
+// again. s.mu is held.
+func (s *Server) nextVersion(now time.Time) uint64 {
+	s.version = max(s.version+1, uint64(now.UnixMilli()))
+	return s.version
+}
+
+// poke has the session ask itself whether something else is wanted.
+func (x *session) poke() {
+	select {
+	case x.wants <- struct{}{}:
+	default:
+	}
 }
 
 // forgetWanted lets go of nodes of which nothing is wanted and that need not be
@@ -156,15 +167,17 @@ func (x *session) settings() *plimsollv1.Settings {
 	s, now := x.server, time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.wanted[x.node.name]
-	if w == nil || w.version == x.said {
+	m := &plimsollv1.Settings{Version: s.overload.version, Slowdown: s.overload.slowdown}
+	something, w := m.Slowdown > 1, s.wanted[x.node.name]
+	if w == nil {
+		w = &wanted{slowdown: 1}
+	}
+	something = w.prune(now) || something
+	m.Version, m.Slowdown = max(m.Version, w.version), max(m.Slowdown, w.slowdown)
+	if m.Version == x.said || !something && x.said == 0 {
 		return nil
 	}
-	if !w.prune(now) && x.said == 0 {
-		return nil
-	}
-	x.said = w.version
-	m := &plimsollv1.Settings{Version: w.version, Slowdown: w.slowdown}
+	x.said = m.Version
 	for name, b := range w.bursts {
 		left := (b.Until.Sub(now) + time.Second - 1) / time.Second
 		m.Bursts = append(m.Bursts, &plimsollv1.Burst{

@@ -40,18 +40,18 @@ func (s *Server) sweep(x *session) {
 		return
 	}
 	named := map[uint64]struct{}{}
-	for _, c := range x.decoder.series {
+	for _, c := range x.decoders[live].series {
 		if c != nil {
 			named[c.labels.Hash()] = struct{}{}
 		}
 	}
-	app, ended := s.opts.Store.AppenderV2(ctx), 0
+	app, ended, d := s.opts.Store.AppenderV2(ctx), 0, draft{tap: s.opts.Tap}
 	for _, c := range list {
 		if _, stays := named[c.labels.Hash()]; stays || c.at >= x.current {
 			continue
 		}
 		ended++
-		if err := write(app, c, max(at, c.at+1), staleNaN); err != nil {
+		if err := d.write(app, c, max(at, c.at+1), staleNaN); err != nil {
 			s.fail("append", err)
 			_ = app.Rollback() // the store has failed already
 			return
@@ -61,6 +61,7 @@ func (s *Server) sweep(x *session) {
 		s.fail("commit", err)
 		return
 	}
+	s.give(&d)
 	s.metrics.stale.Add(float64(ended))
 	if ended > 0 {
 		s.log.Info("an agent came back without some series: they end", "node", n.name, "series", ended)

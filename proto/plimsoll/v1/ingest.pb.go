@@ -21,21 +21,59 @@
 //
 // The collector acknowledges a number once that frame and all before it are on
 // stable storage, samples and number in one transaction. The agent keeps a
-// frame until it is acknowledged. After a reconnect the collector names the
-// first frame it wants (Welcome.resume_from); it may be one that the agent has
-// sent before, and the collector then recognises the samples it already has.
-// If the agent no longer holds that frame, it sends the oldest it has: the
-// collector counts the hole and goes on.
+// frame until it is acknowledged, and for two hours more if its spool has the
+// room, for a collector that has lost its disk. After a reconnect the collector
+// names the first frame it wants (Welcome.resume_from); it may be one that the
+// agent has sent before, acknowledged or not, and the collector then recognises
+// the samples it already has. If the agent no longer holds that frame, it sends
+// the oldest it has: the collector counts the hole and goes on.
+//
+// # Lanes
+//
+// Where both sides speak revision 1, an agent that was away for long does not
+// make people wait for the present until the past is through. The collector
+// then names a frame close to Hello.next_seq to resume from, and frames go on
+// from there in the live lane. What it lacks of the frames before, it asks for
+// beside that, a range at a time, at the pace that it can bear:
+//
+//   agent                                     collector
+//     │ ◀────────────── PushResponse{welcome resume_from=900}
+//     │ PushRequest{frame seq=900} ───────────────▶ │
+//     │ ◀────────────── PushResponse{credit from=7 until=71}
+//     │ PushRequest{frame seq=7 lane=BACKFILL} ───▶ │
+//     │ PushRequest{frame seq=901} ───────────────▶ │  live frames go first
+//     │ PushRequest{frame seq=8 lane=BACKFILL} ───▶ │
+//     │ …                                           │
+//     │ PushRequest{filled until=71} ─────────────▶ │  the rest is no longer held
+//     │ ◀────────────── PushResponse{credit from=71 until=135}
+//
+// An agent sends in the backfill lane what it has credit for and nothing else,
+// in order, and says Filled behind the last frame of a range that it holds. The
+// next credit comes after that. Numbers mean the same in both lanes, and each
+// frame is sent in one of them; what the collector has of both is remembered in
+// the transactions that store them. Each lane has tables of its own (see below)
+// and begins with empty ones. Frames of both may be interleaved at will.
+//
+// # Clocks
+//
+// Samples carry the agent's time. Where both sides speak revision 1, the agent
+// answers Welcome with PushRequest{clock} at once, before any frame. Half the
+// time from Welcome to that answer is the way, and the collector then knows how
+// far the two clocks are apart. If that is more than a second, it takes as many
+// seconds off every time in this stream, the same from its first frame to its
+// last, and off those of the next stream of the spool too unless the clocks have
+// moved by more than a second since. An agent whose clock is set while a stream
+// lasts therefore begins another.
 //
 // # References
 //
-// Names and labels travel once per stream. Frame.symbols appends strings to
-// the stream's symbol table, Frame.series appends series to its series table
-// and Frame.layouts appends layouts to its layout table. Each table starts
+// Names and labels travel once per stream and lane. Frame.symbols appends
+// strings to the lane's symbol table, Frame.series appends series to its series
+// table and Frame.layouts appends layouts to its layout table. Each table starts
 // empty with the stream; an entry's reference is its position, counted from 0
 // over the life of the stream. Definitions in a frame are read before its
 // values, in the order symbols, series, layouts. References never outlive the
-// stream.
+// stream. What is said of a stream below holds for each of its lanes.
 //
 // # Values
 //
@@ -79,9 +117,11 @@
 // A collector may want an agent to tick less often, or to read some containers
 // more often. It says so in Welcome.settings and, while the stream lasts, with
 // PushResponse{settings}; what it says replaces what it said before. The agent
-// answers each with PushRequest{applied}, at any place behind its hello, and
-// sends that to no collector that has sent no settings: an older one would end
-// the stream. A welcome without settings means that none are wanted.
+// answers each with PushRequest{applied}, at any place behind its hello. A
+// collector of revision 1 hears that too, with the last version it has sent or 0,
+// when another collector has changed the tick; an older one that has sent no
+// settings would end the stream. A welcome without settings means that none are
+// wanted.
 //
 // An agent refuses what it does not know, what is out of bounds, and what its
 // operator does not allow, and goes on as if that had not been asked for;
@@ -95,6 +135,20 @@
 // INVALID_ARGUMENT. A value that is well formed and not wanted (a timestamp in
 // the future, a label too long, a series over the limit) is refused alone,
 // counted, and reported in the next Ack; the rest of its frame is stored.
+//
+// RESOURCE_EXHAUSTED says that the collector has no room at present and why:
+// the agent keeps its samples and comes again after some seconds. INTERNAL says
+// that a frame brought the collector to a fault: it is asked for once more, and
+// left out after that. PERMISSION_DENIED says that this agent may not speak,
+// or may no longer. Where its certificate names a node, that is the stream's,
+// whatever Hello.node says.
+//
+// # Revisions
+//
+// A side that says revision 1 knows lanes, clocks and Ack.live_seq. What is in
+// force is the lower of what Hello and Welcome say; an agent sends nothing of a
+// revision that the collector has not said. Revision 0 is what came before:
+// frames in order in one lane.
 
 // Code generated by protoc-gen-go. DO NOT EDIT.
 // versions:
@@ -118,6 +172,54 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// Lane tells the frames of now from those that were spooled during an outage.
+type Lane int32
+
+const (
+	// The live lane.
+	Lane_LANE_UNSPECIFIED Lane = 0
+	Lane_LANE_BACKFILL    Lane = 1
+)
+
+// Enum value maps for Lane.
+var (
+	Lane_name = map[int32]string{
+		0: "LANE_UNSPECIFIED",
+		1: "LANE_BACKFILL",
+	}
+	Lane_value = map[string]int32{
+		"LANE_UNSPECIFIED": 0,
+		"LANE_BACKFILL":    1,
+	}
+)
+
+func (x Lane) Enum() *Lane {
+	p := new(Lane)
+	*p = x
+	return p
+}
+
+func (x Lane) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Lane) Descriptor() protoreflect.EnumDescriptor {
+	return file_plimsoll_v1_ingest_proto_enumTypes[0].Descriptor()
+}
+
+func (Lane) Type() protoreflect.EnumType {
+	return &file_plimsoll_v1_ingest_proto_enumTypes[0]
+}
+
+func (x Lane) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Lane.Descriptor instead.
+func (Lane) EnumDescriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{0}
+}
 
 // MetricType is the type of a metric as Prometheus knows it.
 type MetricType int32
@@ -153,11 +255,11 @@ func (x MetricType) String() string {
 }
 
 func (MetricType) Descriptor() protoreflect.EnumDescriptor {
-	return file_plimsoll_v1_ingest_proto_enumTypes[0].Descriptor()
+	return file_plimsoll_v1_ingest_proto_enumTypes[1].Descriptor()
 }
 
 func (MetricType) Type() protoreflect.EnumType {
-	return &file_plimsoll_v1_ingest_proto_enumTypes[0]
+	return &file_plimsoll_v1_ingest_proto_enumTypes[1]
 }
 
 func (x MetricType) Number() protoreflect.EnumNumber {
@@ -166,7 +268,7 @@ func (x MetricType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MetricType.Descriptor instead.
 func (MetricType) EnumDescriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{0}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{1}
 }
 
 // EventKind tells events apart.
@@ -206,11 +308,11 @@ func (x EventKind) String() string {
 }
 
 func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_plimsoll_v1_ingest_proto_enumTypes[1].Descriptor()
+	return file_plimsoll_v1_ingest_proto_enumTypes[2].Descriptor()
 }
 
 func (EventKind) Type() protoreflect.EnumType {
-	return &file_plimsoll_v1_ingest_proto_enumTypes[1]
+	return &file_plimsoll_v1_ingest_proto_enumTypes[2]
 }
 
 func (x EventKind) Number() protoreflect.EnumNumber {
@@ -219,7 +321,7 @@ func (x EventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventKind.Descriptor instead.
 func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{1}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{2}
 }
 
 // PushRequest is what an agent says.
@@ -232,6 +334,8 @@ type PushRequest struct {
 	//	*PushRequest_FrameZstd
 	//	*PushRequest_Goodbye
 	//	*PushRequest_Applied
+	//	*PushRequest_Clock
+	//	*PushRequest_Filled
 	Kind          isPushRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,6 +423,24 @@ func (x *PushRequest) GetApplied() *Applied {
 	return nil
 }
 
+func (x *PushRequest) GetClock() *Clock {
+	if x != nil {
+		if x, ok := x.Kind.(*PushRequest_Clock); ok {
+			return x.Clock
+		}
+	}
+	return nil
+}
+
+func (x *PushRequest) GetFilled() *Filled {
+	if x != nil {
+		if x, ok := x.Kind.(*PushRequest_Filled); ok {
+			return x.Filled
+		}
+	}
+	return nil
+}
+
 type isPushRequest_Kind interface {
 	isPushRequest_Kind()
 }
@@ -349,6 +471,15 @@ type PushRequest_Applied struct {
 	Applied *Applied `protobuf:"bytes,5,opt,name=applied,proto3,oneof"`
 }
 
+type PushRequest_Clock struct {
+	// Revision 1.
+	Clock *Clock `protobuf:"bytes,6,opt,name=clock,proto3,oneof"`
+}
+
+type PushRequest_Filled struct {
+	Filled *Filled `protobuf:"bytes,7,opt,name=filled,proto3,oneof"`
+}
+
 func (*PushRequest_Hello) isPushRequest_Kind() {}
 
 func (*PushRequest_Frame) isPushRequest_Kind() {}
@@ -359,6 +490,10 @@ func (*PushRequest_Goodbye) isPushRequest_Kind() {}
 
 func (*PushRequest_Applied) isPushRequest_Kind() {}
 
+func (*PushRequest_Clock) isPushRequest_Kind() {}
+
+func (*PushRequest_Filled) isPushRequest_Kind() {}
+
 // PushResponse is what a collector says.
 type PushResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -367,6 +502,7 @@ type PushResponse struct {
 	//	*PushResponse_Welcome
 	//	*PushResponse_Ack
 	//	*PushResponse_Settings
+	//	*PushResponse_Credit
 	Kind          isPushResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -436,6 +572,15 @@ func (x *PushResponse) GetSettings() *Settings {
 	return nil
 }
 
+func (x *PushResponse) GetCredit() *Credit {
+	if x != nil {
+		if x, ok := x.Kind.(*PushResponse_Credit); ok {
+			return x.Credit
+		}
+	}
+	return nil
+}
+
 type isPushResponse_Kind interface {
 	isPushResponse_Kind()
 }
@@ -452,11 +597,18 @@ type PushResponse_Settings struct {
 	Settings *Settings `protobuf:"bytes,3,opt,name=settings,proto3,oneof"`
 }
 
+type PushResponse_Credit struct {
+	// Revision 1.
+	Credit *Credit `protobuf:"bytes,4,opt,name=credit,proto3,oneof"`
+}
+
 func (*PushResponse_Welcome) isPushResponse_Kind() {}
 
 func (*PushResponse_Ack) isPushResponse_Kind() {}
 
 func (*PushResponse_Settings) isPushResponse_Kind() {}
+
+func (*PushResponse_Credit) isPushResponse_Kind() {}
 
 // Hello opens a stream.
 type Hello struct {
@@ -486,7 +638,10 @@ type Hello struct {
 	IntervalMs uint32 `protobuf:"varint,9,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
 	// In how many ticks the agent reads everything once. 0 stands for 20. A
 	// series that it has not named for so long is one that it came back without.
-	RoundTicks    uint32 `protobuf:"varint,10,opt,name=round_ticks,json=roundTicks,proto3" json:"round_ticks,omitempty"`
+	RoundTicks uint32 `protobuf:"varint,10,opt,name=round_ticks,json=roundTicks,proto3" json:"round_ticks,omitempty"`
+	// What the agent knows beyond the first words of this protocol, see
+	// «Revisions» above: 1.
+	Revision      uint32 `protobuf:"varint,11,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -591,10 +746,17 @@ func (x *Hello) GetRoundTicks() uint32 {
 	return 0
 }
 
+func (x *Hello) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Welcome answers Hello.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first frame the collector wants.
+	// The first frame the collector wants in the live lane.
 	ResumeFrom uint64 `protobuf:"varint,1,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`
 	// The collector's wall clock when it sent this, in ms since the Unix epoch.
 	WallClockMs int64   `protobuf:"varint,2,opt,name=wall_clock_ms,json=wallClockMs,proto3" json:"wall_clock_ms,omitempty"`
@@ -602,7 +764,9 @@ type Welcome struct {
 	// The collector's software version, for people.
 	CollectorVersion string `protobuf:"bytes,4,opt,name=collector_version,json=collectorVersion,proto3" json:"collector_version,omitempty"`
 	// Absent if the collector wants nothing beyond the agent's own configuration.
-	Settings      *Settings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings *Settings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	// As in Hello, of the collector.
+	Revision      uint32 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -672,6 +836,160 @@ func (x *Welcome) GetSettings() *Settings {
 	return nil
 }
 
+func (x *Welcome) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// Clock answers Welcome.
+type Clock struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent's wall clock when Welcome had come, in ms since the Unix epoch.
+	WallClockMs   int64 `protobuf:"varint,1,opt,name=wall_clock_ms,json=wallClockMs,proto3" json:"wall_clock_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Clock) Reset() {
+	*x = Clock{}
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Clock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Clock) ProtoMessage() {}
+
+func (x *Clock) ProtoReflect() protoreflect.Message {
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Clock.ProtoReflect.Descriptor instead.
+func (*Clock) Descriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Clock) GetWallClockMs() int64 {
+	if x != nil {
+		return x.WallClockMs
+	}
+	return 0
+}
+
+// Credit lets the agent send frames in the backfill lane: those from one number
+// up to, but not including, another. There is none before Filled has answered
+// the one before.
+type Credit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	Until         uint64                 `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credit) Reset() {
+	*x = Credit{}
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credit) ProtoMessage() {}
+
+func (x *Credit) ProtoReflect() protoreflect.Message {
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credit.ProtoReflect.Descriptor instead.
+func (*Credit) Descriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Credit) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Credit) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+// Filled says that all frames of the credit have been sent that the agent has.
+type Filled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the credit.
+	Until         uint64 `protobuf:"varint,1,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Filled) Reset() {
+	*x = Filled{}
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Filled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Filled) ProtoMessage() {}
+
+func (x *Filled) ProtoReflect() protoreflect.Message {
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Filled.ProtoReflect.Descriptor instead.
+func (*Filled) Descriptor() ([]byte, []int) {
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Filled) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 // Settings are what the collector wants of an agent beyond its own
 // configuration, all of it.
 type Settings struct {
@@ -687,7 +1005,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +1017,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[4]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +1030,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{4}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Settings) GetVersion() uint64 {
@@ -751,7 +1069,7 @@ type Burst struct {
 
 func (x *Burst) Reset() {
 	*x = Burst{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +1081,7 @@ func (x *Burst) String() string {
 func (*Burst) ProtoMessage() {}
 
 func (x *Burst) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[5]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +1094,7 @@ func (x *Burst) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Burst.ProtoReflect.Descriptor instead.
 func (*Burst) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{5}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Burst) GetContainer() string {
@@ -816,7 +1134,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +1146,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[6]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +1159,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{6}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Applied) GetVersion() uint64 {
@@ -871,7 +1189,8 @@ type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Bytes of one encoded frame, after decompression.
 	FrameBytes uint32 `protobuf:"varint,1,opt,name=frame_bytes,json=frameBytes,proto3" json:"frame_bytes,omitempty"`
-	// Series that may be defined and not ended at a time, over the stream.
+	// Series that may be defined and not ended at a time, over the stream. What
+	// comes from the kernel may be more: metrics of applications are cut first.
 	Series uint32 `protobuf:"varint,2,opt,name=series,proto3" json:"series,omitempty"`
 	// Labels of one series, its name not counted; bytes of one label name and of
 	// one label value.
@@ -884,7 +1203,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1215,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[7]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1228,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{7}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Limits) GetFrameBytes() uint32 {
@@ -962,13 +1281,14 @@ type Frame struct {
 	// References of layouts that end with this frame.
 	Ended         []uint32 `protobuf:"varint,8,rep,packed,name=ended,proto3" json:"ended,omitempty"`
 	Events        []*Event `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
+	Lane          Lane     `protobuf:"varint,10,opt,name=lane,proto3,enum=plimsoll.v1.Lane" json:"lane,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1300,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[8]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1313,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{8}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Frame) GetSeq() uint64 {
@@ -1059,6 +1379,13 @@ func (x *Frame) GetEvents() []*Event {
 	return nil
 }
 
+func (x *Frame) GetLane() Lane {
+	if x != nil {
+		return x.Lane
+	}
+	return Lane_LANE_UNSPECIFIED
+}
+
 // Series defines one series.
 type Series struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1080,7 +1407,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1419,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[9]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1432,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{9}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Series) GetSymbols() []uint32 {
@@ -1155,7 +1482,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1494,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[10]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1507,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{10}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Layout) GetSeries() []int64 {
@@ -1206,7 +1533,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1545,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[11]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1558,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{11}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Event) GetTimestampMs() int64 {
@@ -1265,20 +1592,24 @@ func (x *Event) GetText() string {
 // Ack tells what has become of the frames.
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All frames up to this one are durable: the agent may forget them.
+	// All frames up to this one are durable, whatever lane they came in, or will
+	// not be asked for again: the agent may forget them.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Totals since the stream began: samples stored, samples that the collector
 	// already had, and refused ones by reason.
 	SamplesStored   uint64     `protobuf:"varint,2,opt,name=samples_stored,json=samplesStored,proto3" json:"samples_stored,omitempty"`
 	SamplesRepeated uint64     `protobuf:"varint,3,opt,name=samples_repeated,json=samplesRepeated,proto3" json:"samples_repeated,omitempty"`
 	Refused         []*Refusal `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// All frames that were sent in the live lane up to this one are durable. It is
+	// ahead of seq while the backfill lane has not caught up. Revision 1.
+	LiveSeq       uint64 `protobuf:"varint,5,opt,name=live_seq,json=liveSeq,proto3" json:"live_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[12]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1621,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[12]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1634,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{12}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -1334,6 +1665,13 @@ func (x *Ack) GetRefused() []*Refusal {
 	return nil
 }
 
+func (x *Ack) GetLiveSeq() uint64 {
+	if x != nil {
+		return x.LiveSeq
+	}
+	return 0
+}
+
 // Refusal counts samples that the collector did not want.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1348,7 +1686,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[13]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1698,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[13]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1711,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{13}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Refusal) GetReason() string {
@@ -1406,7 +1744,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[14]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1756,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_plimsoll_v1_ingest_proto_msgTypes[14]
+	mi := &file_plimsoll_v1_ingest_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,27 +1769,30 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{14}
+	return file_plimsoll_v1_ingest_proto_rawDescGZIP(), []int{17}
 }
 
 var File_plimsoll_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	"\x18plimsoll/v1/ingest.proto\x12\vplimsoll.v1\"\xf2\x01\n" +
+	"\x18plimsoll/v1/ingest.proto\x12\vplimsoll.v1\"\xcd\x02\n" +
 	"\vPushRequest\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.plimsoll.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x05frame\x18\x02 \x01(\v2\x12.plimsoll.v1.FrameH\x00R\x05frame\x12\x1f\n" +
 	"\n" +
 	"frame_zstd\x18\x03 \x01(\fH\x00R\tframeZstd\x120\n" +
 	"\agoodbye\x18\x04 \x01(\v2\x14.plimsoll.v1.GoodbyeH\x00R\agoodbye\x120\n" +
-	"\aapplied\x18\x05 \x01(\v2\x14.plimsoll.v1.AppliedH\x00R\aappliedB\x06\n" +
-	"\x04kind\"\xa3\x01\n" +
+	"\aapplied\x18\x05 \x01(\v2\x14.plimsoll.v1.AppliedH\x00R\aapplied\x12*\n" +
+	"\x05clock\x18\x06 \x01(\v2\x12.plimsoll.v1.ClockH\x00R\x05clock\x12-\n" +
+	"\x06filled\x18\a \x01(\v2\x13.plimsoll.v1.FilledH\x00R\x06filledB\x06\n" +
+	"\x04kind\"\xd2\x01\n" +
 	"\fPushResponse\x120\n" +
 	"\awelcome\x18\x01 \x01(\v2\x14.plimsoll.v1.WelcomeH\x00R\awelcome\x12$\n" +
 	"\x03ack\x18\x02 \x01(\v2\x10.plimsoll.v1.AckH\x00R\x03ack\x123\n" +
-	"\bsettings\x18\x03 \x01(\v2\x15.plimsoll.v1.SettingsH\x00R\bsettingsB\x06\n" +
-	"\x04kind\"\xb0\x02\n" +
+	"\bsettings\x18\x03 \x01(\v2\x15.plimsoll.v1.SettingsH\x00R\bsettings\x12-\n" +
+	"\x06credit\x18\x04 \x01(\v2\x13.plimsoll.v1.CreditH\x00R\x06creditB\x06\n" +
+	"\x04kind\"\xcc\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x19\n" +
@@ -1466,14 +1807,23 @@ const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"intervalMs\x12\x1f\n" +
 	"\vround_ticks\x18\n" +
 	" \x01(\rR\n" +
-	"roundTicks\"\xdb\x01\n" +
+	"roundTicks\x12\x1a\n" +
+	"\brevision\x18\v \x01(\rR\brevision\"\xf7\x01\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vresume_from\x18\x01 \x01(\x04R\n" +
 	"resumeFrom\x12\"\n" +
 	"\rwall_clock_ms\x18\x02 \x01(\x03R\vwallClockMs\x12+\n" +
 	"\x06limits\x18\x03 \x01(\v2\x13.plimsoll.v1.LimitsR\x06limits\x12+\n" +
 	"\x11collector_version\x18\x04 \x01(\tR\x10collectorVersion\x121\n" +
-	"\bsettings\x18\x05 \x01(\v2\x15.plimsoll.v1.SettingsR\bsettings\"l\n" +
+	"\bsettings\x18\x05 \x01(\v2\x15.plimsoll.v1.SettingsR\bsettings\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\rR\brevision\"+\n" +
+	"\x05Clock\x12\"\n" +
+	"\rwall_clock_ms\x18\x01 \x01(\x03R\vwallClockMs\"2\n" +
+	"\x06Credit\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x04R\x05until\"\x1e\n" +
+	"\x06Filled\x12\x14\n" +
+	"\x05until\x18\x01 \x01(\x04R\x05until\"l\n" +
 	"\bSettings\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1a\n" +
 	"\bslowdown\x18\x02 \x01(\rR\bslowdown\x12*\n" +
@@ -1494,7 +1844,7 @@ const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"\x06series\x18\x02 \x01(\rR\x06series\x12*\n" +
 	"\x11labels_per_series\x18\x03 \x01(\rR\x0flabelsPerSeries\x12(\n" +
 	"\x10label_name_bytes\x18\x04 \x01(\rR\x0elabelNameBytes\x12*\n" +
-	"\x11label_value_bytes\x18\x05 \x01(\rR\x0flabelValueBytes\"\xa6\x02\n" +
+	"\x11label_value_bytes\x18\x05 \x01(\rR\x0flabelValueBytes\"\xcd\x02\n" +
 	"\x05Frame\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12!\n" +
 	"\ftimestamp_ms\x18\x02 \x01(\x03R\vtimestampMs\x12\x18\n" +
@@ -1504,7 +1854,9 @@ const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"\acolumns\x18\x06 \x03(\x12R\acolumns\x12\x16\n" +
 	"\x06values\x18\a \x01(\fR\x06values\x12\x14\n" +
 	"\x05ended\x18\b \x03(\rR\x05ended\x12*\n" +
-	"\x06events\x18\t \x03(\v2\x12.plimsoll.v1.EventR\x06events\"\x91\x01\n" +
+	"\x06events\x18\t \x03(\v2\x12.plimsoll.v1.EventR\x06events\x12%\n" +
+	"\x04lane\x18\n" +
+	" \x01(\x0e2\x11.plimsoll.v1.LaneR\x04lane\"\x91\x01\n" +
 	"\x06Series\x12\x18\n" +
 	"\asymbols\x18\x01 \x03(\rR\asymbols\x12+\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x17.plimsoll.v1.MetricTypeR\x04type\x12\x18\n" +
@@ -1518,17 +1870,21 @@ const file_plimsoll_v1_ingest_proto_rawDesc = "" +
 	"\n" +
 	"event_kind\x18\x02 \x01(\x0e2\x16.plimsoll.v1.EventKindR\teventKind\x12\x1c\n" +
 	"\tcontainer\x18\x03 \x01(\tR\tcontainer\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\x99\x01\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xb4\x01\n" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12%\n" +
 	"\x0esamples_stored\x18\x02 \x01(\x04R\rsamplesStored\x12)\n" +
 	"\x10samples_repeated\x18\x03 \x01(\x04R\x0fsamplesRepeated\x12.\n" +
-	"\arefused\x18\x04 \x03(\v2\x14.plimsoll.v1.RefusalR\arefused\"U\n" +
+	"\arefused\x18\x04 \x03(\v2\x14.plimsoll.v1.RefusalR\arefused\x12\x19\n" +
+	"\blive_seq\x18\x05 \x01(\x04R\aliveSeq\"U\n" +
 	"\aRefusal\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\asamples\x18\x02 \x01(\x04R\asamples\x12\x18\n" +
 	"\aexample\x18\x03 \x01(\tR\aexample\"\t\n" +
-	"\aGoodbye*Y\n" +
+	"\aGoodbye*/\n" +
+	"\x04Lane\x12\x14\n" +
+	"\x10LANE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rLANE_BACKFILL\x10\x01*Y\n" +
 	"\n" +
 	"MetricType\x12\x1b\n" +
 	"\x17METRIC_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1554,51 +1910,59 @@ func file_plimsoll_v1_ingest_proto_rawDescGZIP() []byte {
 	return file_plimsoll_v1_ingest_proto_rawDescData
 }
 
-var file_plimsoll_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plimsoll_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_plimsoll_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_plimsoll_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_plimsoll_v1_ingest_proto_goTypes = []any{
-	(MetricType)(0),      // 0: plimsoll.v1.MetricType
-	(EventKind)(0),       // 1: plimsoll.v1.EventKind
-	(*PushRequest)(nil),  // 2: plimsoll.v1.PushRequest
-	(*PushResponse)(nil), // 3: plimsoll.v1.PushResponse
-	(*Hello)(nil),        // 4: plimsoll.v1.Hello
-	(*Welcome)(nil),      // 5: plimsoll.v1.Welcome
-	(*Settings)(nil),     // 6: plimsoll.v1.Settings
-	(*Burst)(nil),        // 7: plimsoll.v1.Burst
-	(*Applied)(nil),      // 8: plimsoll.v1.Applied
-	(*Limits)(nil),       // 9: plimsoll.v1.Limits
-	(*Frame)(nil),        // 10: plimsoll.v1.Frame
-	(*Series)(nil),       // 11: plimsoll.v1.Series
-	(*Layout)(nil),       // 12: plimsoll.v1.Layout
-	(*Event)(nil),        // 13: plimsoll.v1.Event
-	(*Ack)(nil),          // 14: plimsoll.v1.Ack
-	(*Refusal)(nil),      // 15: plimsoll.v1.Refusal
-	(*Goodbye)(nil),      // 16: plimsoll.v1.Goodbye
+	(Lane)(0),            // 0: plimsoll.v1.Lane
+	(MetricType)(0),      // 1: plimsoll.v1.MetricType
+	(EventKind)(0),       // 2: plimsoll.v1.EventKind
+	(*PushRequest)(nil),  // 3: plimsoll.v1.PushRequest
+	(*PushResponse)(nil), // 4: plimsoll.v1.PushResponse
+	(*Hello)(nil),        // 5: plimsoll.v1.Hello
+	(*Welcome)(nil),      // 6: plimsoll.v1.Welcome
+	(*Clock)(nil),        // 7: plimsoll.v1.Clock
+	(*Credit)(nil),       // 8: plimsoll.v1.Credit
+	(*Filled)(nil),       // 9: plimsoll.v1.Filled
+	(*Settings)(nil),     // 10: plimsoll.v1.Settings
+	(*Burst)(nil),        // 11: plimsoll.v1.Burst
+	(*Applied)(nil),      // 12: plimsoll.v1.Applied
+	(*Limits)(nil),       // 13: plimsoll.v1.Limits
+	(*Frame)(nil),        // 14: plimsoll.v1.Frame
+	(*Series)(nil),       // 15: plimsoll.v1.Series
+	(*Layout)(nil),       // 16: plimsoll.v1.Layout
+	(*Event)(nil),        // 17: plimsoll.v1.Event
+	(*Ack)(nil),          // 18: plimsoll.v1.Ack
+	(*Refusal)(nil),      // 19: plimsoll.v1.Refusal
+	(*Goodbye)(nil),      // 20: plimsoll.v1.Goodbye
 }
 var file_plimsoll_v1_ingest_proto_depIdxs = []int32{
-	4,  // 0: plimsoll.v1.PushRequest.hello:type_name -> plimsoll.v1.Hello
-	10, // 1: plimsoll.v1.PushRequest.frame:type_name -> plimsoll.v1.Frame
-	16, // 2: plimsoll.v1.PushRequest.goodbye:type_name -> plimsoll.v1.Goodbye
-	8,  // 3: plimsoll.v1.PushRequest.applied:type_name -> plimsoll.v1.Applied
-	5,  // 4: plimsoll.v1.PushResponse.welcome:type_name -> plimsoll.v1.Welcome
-	14, // 5: plimsoll.v1.PushResponse.ack:type_name -> plimsoll.v1.Ack
-	6,  // 6: plimsoll.v1.PushResponse.settings:type_name -> plimsoll.v1.Settings
-	9,  // 7: plimsoll.v1.Welcome.limits:type_name -> plimsoll.v1.Limits
-	6,  // 8: plimsoll.v1.Welcome.settings:type_name -> plimsoll.v1.Settings
-	7,  // 9: plimsoll.v1.Settings.bursts:type_name -> plimsoll.v1.Burst
-	11, // 10: plimsoll.v1.Frame.series:type_name -> plimsoll.v1.Series
-	12, // 11: plimsoll.v1.Frame.layouts:type_name -> plimsoll.v1.Layout
-	13, // 12: plimsoll.v1.Frame.events:type_name -> plimsoll.v1.Event
-	0,  // 13: plimsoll.v1.Series.type:type_name -> plimsoll.v1.MetricType
-	1,  // 14: plimsoll.v1.Event.event_kind:type_name -> plimsoll.v1.EventKind
-	15, // 15: plimsoll.v1.Ack.refused:type_name -> plimsoll.v1.Refusal
-	2,  // 16: plimsoll.v1.IngestService.Push:input_type -> plimsoll.v1.PushRequest
-	3,  // 17: plimsoll.v1.IngestService.Push:output_type -> plimsoll.v1.PushResponse
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	5,  // 0: plimsoll.v1.PushRequest.hello:type_name -> plimsoll.v1.Hello
+	14, // 1: plimsoll.v1.PushRequest.frame:type_name -> plimsoll.v1.Frame
+	20, // 2: plimsoll.v1.PushRequest.goodbye:type_name -> plimsoll.v1.Goodbye
+	12, // 3: plimsoll.v1.PushRequest.applied:type_name -> plimsoll.v1.Applied
+	7,  // 4: plimsoll.v1.PushRequest.clock:type_name -> plimsoll.v1.Clock
+	9,  // 5: plimsoll.v1.PushRequest.filled:type_name -> plimsoll.v1.Filled
+	6,  // 6: plimsoll.v1.PushResponse.welcome:type_name -> plimsoll.v1.Welcome
+	18, // 7: plimsoll.v1.PushResponse.ack:type_name -> plimsoll.v1.Ack
+	10, // 8: plimsoll.v1.PushResponse.settings:type_name -> plimsoll.v1.Settings
+	8,  // 9: plimsoll.v1.PushResponse.credit:type_name -> plimsoll.v1.Credit
+	13, // 10: plimsoll.v1.Welcome.limits:type_name -> plimsoll.v1.Limits
+	10, // 11: plimsoll.v1.Welcome.settings:type_name -> plimsoll.v1.Settings
+	11, // 12: plimsoll.v1.Settings.bursts:type_name -> plimsoll.v1.Burst
+	15, // 13: plimsoll.v1.Frame.series:type_name -> plimsoll.v1.Series
+	16, // 14: plimsoll.v1.Frame.layouts:type_name -> plimsoll.v1.Layout
+	17, // 15: plimsoll.v1.Frame.events:type_name -> plimsoll.v1.Event
+	0,  // 16: plimsoll.v1.Frame.lane:type_name -> plimsoll.v1.Lane
+	1,  // 17: plimsoll.v1.Series.type:type_name -> plimsoll.v1.MetricType
+	2,  // 18: plimsoll.v1.Event.event_kind:type_name -> plimsoll.v1.EventKind
+	19, // 19: plimsoll.v1.Ack.refused:type_name -> plimsoll.v1.Refusal
+	3,  // 20: plimsoll.v1.IngestService.Push:input_type -> plimsoll.v1.PushRequest
+	4,  // 21: plimsoll.v1.IngestService.Push:output_type -> plimsoll.v1.PushResponse
+	21, // [21:22] is the sub-list for method output_type
+	20, // [20:21] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_plimsoll_v1_ingest_proto_init() }
@@ -1612,19 +1976,22 @@ func file_plimsoll_v1_ingest_proto_init() {
 		(*PushRequest_FrameZstd)(nil),
 		(*PushRequest_Goodbye)(nil),
 		(*PushRequest_Applied)(nil),
+		(*PushRequest_Clock)(nil),
+		(*PushRequest_Filled)(nil),
 	}
 	file_plimsoll_v1_ingest_proto_msgTypes[1].OneofWrappers = []any{
 		(*PushResponse_Welcome)(nil),
 		(*PushResponse_Ack)(nil),
 		(*PushResponse_Settings)(nil),
+		(*PushResponse_Credit)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plimsoll_v1_ingest_proto_rawDesc), len(file_plimsoll_v1_ingest_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   15,
+			NumEnums:      3,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

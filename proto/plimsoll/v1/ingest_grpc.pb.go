@@ -21,21 +21,59 @@
 //
 // The collector acknowledges a number once that frame and all before it are on
 // stable storage, samples and number in one transaction. The agent keeps a
-// frame until it is acknowledged. After a reconnect the collector names the
-// first frame it wants (Welcome.resume_from); it may be one that the agent has
-// sent before, and the collector then recognises the samples it already has.
-// If the agent no longer holds that frame, it sends the oldest it has: the
-// collector counts the hole and goes on.
+// frame until it is acknowledged, and for two hours more if its spool has the
+// room, for a collector that has lost its disk. After a reconnect the collector
+// names the first frame it wants (Welcome.resume_from); it may be one that the
+// agent has sent before, acknowledged or not, and the collector then recognises
+// the samples it already has. If the agent no longer holds that frame, it sends
+// the oldest it has: the collector counts the hole and goes on.
+//
+// # Lanes
+//
+// Where both sides speak revision 1, an agent that was away for long does not
+// make people wait for the present until the past is through. The collector
+// then names a frame close to Hello.next_seq to resume from, and frames go on
+// from there in the live lane. What it lacks of the frames before, it asks for
+// beside that, a range at a time, at the pace that it can bear:
+//
+//   agent                                     collector
+//     │ ◀────────────── PushResponse{welcome resume_from=900}
+//     │ PushRequest{frame seq=900} ───────────────▶ │
+//     │ ◀────────────── PushResponse{credit from=7 until=71}
+//     │ PushRequest{frame seq=7 lane=BACKFILL} ───▶ │
+//     │ PushRequest{frame seq=901} ───────────────▶ │  live frames go first
+//     │ PushRequest{frame seq=8 lane=BACKFILL} ───▶ │
+//     │ …                                           │
+//     │ PushRequest{filled until=71} ─────────────▶ │  the rest is no longer held
+//     │ ◀────────────── PushResponse{credit from=71 until=135}
+//
+// An agent sends in the backfill lane what it has credit for and nothing else,
+// in order, and says Filled behind the last frame of a range that it holds. The
+// next credit comes after that. Numbers mean the same in both lanes, and each
+// frame is sent in one of them; what the collector has of both is remembered in
+// the transactions that store them. Each lane has tables of its own (see below)
+// and begins with empty ones. Frames of both may be interleaved at will.
+//
+// # Clocks
+//
+// Samples carry the agent's time. Where both sides speak revision 1, the agent
+// answers Welcome with PushRequest{clock} at once, before any frame. Half the
+// time from Welcome to that answer is the way, and the collector then knows how
+// far the two clocks are apart. If that is more than a second, it takes as many
+// seconds off every time in this stream, the same from its first frame to its
+// last, and off those of the next stream of the spool too unless the clocks have
+// moved by more than a second since. An agent whose clock is set while a stream
+// lasts therefore begins another.
 //
 // # References
 //
-// Names and labels travel once per stream. Frame.symbols appends strings to
-// the stream's symbol table, Frame.series appends series to its series table
-// and Frame.layouts appends layouts to its layout table. Each table starts
+// Names and labels travel once per stream and lane. Frame.symbols appends
+// strings to the lane's symbol table, Frame.series appends series to its series
+// table and Frame.layouts appends layouts to its layout table. Each table starts
 // empty with the stream; an entry's reference is its position, counted from 0
 // over the life of the stream. Definitions in a frame are read before its
 // values, in the order symbols, series, layouts. References never outlive the
-// stream.
+// stream. What is said of a stream below holds for each of its lanes.
 //
 // # Values
 //
@@ -79,9 +117,11 @@
 // A collector may want an agent to tick less often, or to read some containers
 // more often. It says so in Welcome.settings and, while the stream lasts, with
 // PushResponse{settings}; what it says replaces what it said before. The agent
-// answers each with PushRequest{applied}, at any place behind its hello, and
-// sends that to no collector that has sent no settings: an older one would end
-// the stream. A welcome without settings means that none are wanted.
+// answers each with PushRequest{applied}, at any place behind its hello. A
+// collector of revision 1 hears that too, with the last version it has sent or 0,
+// when another collector has changed the tick; an older one that has sent no
+// settings would end the stream. A welcome without settings means that none are
+// wanted.
 //
 // An agent refuses what it does not know, what is out of bounds, and what its
 // operator does not allow, and goes on as if that had not been asked for;
@@ -95,6 +135,20 @@
 // INVALID_ARGUMENT. A value that is well formed and not wanted (a timestamp in
 // the future, a label too long, a series over the limit) is refused alone,
 // counted, and reported in the next Ack; the rest of its frame is stored.
+//
+// RESOURCE_EXHAUSTED says that the collector has no room at present and why:
+// the agent keeps its samples and comes again after some seconds. INTERNAL says
+// that a frame brought the collector to a fault: it is asked for once more, and
+// left out after that. PERMISSION_DENIED says that this agent may not speak,
+// or may no longer. Where its certificate names a node, that is the stream's,
+// whatever Hello.node says.
+//
+// # Revisions
+//
+// A side that says revision 1 knows lanes, clocks and Ack.live_seq. What is in
+// force is the lower of what Hello and Welcome say; an agent sends nothing of a
+// revision that the collector has not said. Revision 0 is what came before:
+// frames in order in one lane.
 
 // Code generated by protoc-gen-go-grpc. DO NOT EDIT.
 // versions:

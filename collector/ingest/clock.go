@@ -1,0 +1,67 @@
+package ingest
+
+import (
+	"math"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
+)
+
+// tolerable is how far an agent's clock may be off before the times it gives are
+// corrected.
+const tolerable = time.Second
+
+// compare estimates how far the agent's clock is ahead, from what it showed when
+// this one showed here, and chooses by how much the stream's times are shifted.
+// The choice of the stream before stays while it is good enough: a frame that is
+// sent twice must have one time.
+func (x *session) compare(agent, here time.Time) {
+	s, n, sp := x.server, x.node, x.spool
+	ahead := agent.Sub(here) // saturates
+	s.mu.Lock()
+	before := sp.shift
+	switch {
+	case (ahead - before).Abs() <= tolerable:
+	case ahead.Abs() <= tolerable:
+		sp.shift = 0
+	default:
+		sp.shift = ahead.Round(time.Millisecond)
+	}
+	x.shift = sp.shift
+	n.ahead = ahead - x.shift
+	s.mu.Unlock()
+	s.metrics.skew.WithLabelValues(n.name).Set(ahead.Seconds())
+	switch {
+	case x.shift == before:
+	case x.shift == 0:
+		s.log.Info("the clock of a node is right again", "node", n.name)
+	default:
+		s.log.Warn("the clock of a node is wrong: its samples are stored by the clock of this collector; set the node's clock",
+			"node", n.name, "ahead", x.shift)
+	}
+}
+
+// clock hears what the agent's clock showed when welcome had come: half the time
+// since welcome went ago.
+func (x *session) clock(c *plimsollv1.Clock) error {
+	if x.revision < 1 || x.clocked {
+		return status.Error(codes.InvalidArgument, "clock answers welcome, once")
+	}
+	x.clocked = true
+	x.compare(time.UnixMilli(c.GetWallClockMs()), x.welcomed.Add(time.Since(x.welcomed)/2))
+	return x.grant()
+}
+
+// saturated takes a shift off a time in ms, and stays where it is if there is no
+// such time.
+func saturated(ms int64, shift time.Duration) int64 {
+	by := shift.Milliseconds()
+	switch {
+	case by > 0 && ms < math.MinInt64+by, by < 0 && ms > math.MaxInt64+by:
+		return ms
+	}
+	return ms - by
+}
