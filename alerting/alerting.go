@@ -27,6 +27,9 @@ type Options struct {
 	Engine     promql.QueryEngine
 	Queryable  storage.Queryable  // what rules read
 	Appendable storage.Appendable // where ALERTS and recorded series go
+	// QueryFunc evaluates the expressions of rules; nil for Engine over
+	// Queryable.
+	QueryFunc promrules.QueryFunc
 
 	// ConfigFile is a stock alertmanager.yml, obeyed as it is. Empty means the
 	// built-in one, which groups and inhibits but tells nobody.
@@ -96,6 +99,9 @@ func New(opts Options) (*Alerting, error) {
 		opts.Registerer = prometheus.NewRegistry()
 	}
 
+	if opts.QueryFunc == nil {
+		opts.QueryFunc = promrules.EngineQueryFunc(opts.Engine, opts.Queryable)
+	}
 	a := &Alerting{opts: opts, log: opts.Log, loader: rules.NewLoader()}
 	var err error
 	if a.settings, err = load(opts); err != nil {
@@ -113,7 +119,7 @@ func New(opts Options) (*Alerting, error) {
 	a.rules = promrules.NewManager(&promrules.ManagerOptions{
 		Appendable:      opts.Appendable,
 		Queryable:       opts.Queryable,
-		QueryFunc:       promrules.EngineQueryFunc(opts.Engine, opts.Queryable),
+		QueryFunc:       opts.QueryFunc,
 		NotifyFunc:      a.notify,
 		ExternalURL:     opts.ExternalURL,
 		GroupLoader:     a.loader,

@@ -131,8 +131,8 @@ func (f *agentFlags) inForce() (agent.Lanes, error) {
 type agentCommand struct {
 	*cli
 	agentFlags
+	joinFlags
 	data      string
-	collector string
 	web       string
 	webConfig string
 	insecure  bool
@@ -142,11 +142,11 @@ func (c *cli) agent() {
 	cmd := &agentCommand{cli: c}
 	k := c.command("agent", "Read this node and its containers, and stream what is read to a collector.", cmd.run)
 	c.configurable(k)
-	k.Flag("data.path", "Directory for what waits to be sent.").Default("data").StringVar(&cmd.data)
-	k.Flag("collector.address", "Where the collector listens for agents.").Default("127.0.0.1:9901").StringVar(&cmd.collector)
+	k.Flag("data.path", "Directory for what waits to be sent, and for this node's certificate.").Default("data").StringVar(&cmd.data)
+	cmd.joinFlags.add(k)
 	k.Flag("web.listen-address", "Where /metrics is served to a Prometheus that scrapes; nowhere if empty.").StringVar(&cmd.web)
 	k.Flag("web.config.file", "TLS and users of the HTTP server, as in Prometheus.").PlaceHolder("FILE").StringVar(&cmd.webConfig)
-	k.Flag("insecure", "Listen without encryption on addresses that other machines can reach.").BoolVar(&cmd.insecure)
+	k.Flag("insecure", "Serve /metrics and take StatsD and OTLP without encryption on addresses that other machines can reach.").BoolVar(&cmd.insecure)
 	cmd.agentFlags.add(k)
 }
 
@@ -177,8 +177,12 @@ func (c *agentCommand) run(ctx context.Context) error {
 			return port.Run(ctx, agentRoutes(scraped, registry))
 		}})
 	}
+	joins, err := c.joinStrings()
+	if err != nil {
+		return err
+	}
 	a, err := newAgent(agentOptions{
-		agentFlags: c.agentFlags, data: c.data, collector: c.collector,
+		agentFlags: c.agentFlags, data: c.data, collectors: c.addresses(), joins: joins, shards: c.shards, identity: identityIn(c.data),
 		insecure: c.insecure, observe: observe, settings: wishes, registerer: registry, log: c.log(),
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/agent"
 	"github.com/plimsoll-io/plimsoll/agent/burst"
 	"github.com/plimsoll-io/plimsoll/agent/discover"
+	"github.com/plimsoll-io/plimsoll/agent/enroll"
 	"github.com/plimsoll-io/plimsoll/agent/exit"
 	"github.com/plimsoll-io/plimsoll/agent/gpu"
 	"github.com/plimsoll-io/plimsoll/agent/node"
@@ -24,27 +25,33 @@ import (
 	"github.com/plimsoll-io/plimsoll/agent/push/otlp"
 	"github.com/plimsoll-io/plimsoll/agent/push/statsd"
 	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/agent/shard"
 	"github.com/plimsoll-io/plimsoll/agent/spool"
 	"github.com/plimsoll-io/plimsoll/agent/stream"
+	"github.com/plimsoll-io/plimsoll/agent/vote"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
 )
 
 // agentOptions are what an agent is made of.
 type agentOptions struct {
 	agentFlags
-	data, collector string
-	insecure        bool                // StatsD and OTLP may listen where other machines can reach
-	observe         func(*sample.Batch) // is shown each batch; nil for nobody
-	settings        *stream.Settings
-	registerer      prometheus.Registerer
-	log             *slog.Logger
+	data       string
+	collectors []string            // addresses; those joined if empty
+	joins      []string            // lets this node in
+	shards     []shard.Shard       // of which one is the collector; nil for none
+	identity   string              // directory of its certificates; none are used if empty
+	insecure   bool                // StatsD and OTLP may listen where other machines can reach
+	observe    func(*sample.Batch) // is shown each batch; nil for nobody
+	settings   *stream.Settings
+	registerer prometheus.Registerer
+	log        *slog.Logger
 }
 
 // agentParts is an agent with what it is made of.
 //
 //	discover ─────────────┐
-//	cgroup, exit, burst ──┤
-//	network, disk ────────┤
+//	cgroup, exit, burst ──┤                               identity
+//	network, disk ────────┤                                  │
 //	node, host ───────────┼─ sources ─ agent ─┬─ spool ─ stream ══ collector
 //	helper ─── gpu ───────┤                   └─ expose ─ /metrics
 //	scrape, statsd, otlp ─┘
@@ -59,6 +66,8 @@ type agentParts struct {
 	opened  []io.Closer // which an agent that runs closes at its end
 	spool   *spool.Spool
 	agent   *agent.Agent
+
+	identities enroll.Identities // by collector
 }
 
 // settings is where the collector's wishes go.
@@ -72,21 +81,17 @@ func (f *agentFlags) settings() *stream.Settings {
 func newAgent(opts agentOptions) (*agentParts, error) {
 	p := &agentParts{agentOptions: opts, roots: node.Roots{Proc: opts.procfs, Sys: opts.sysfs, Root: opts.rootfs}}
 	p.log = p.log.With("component", "agent")
-	if p.node == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return nil, errors.Join(errors.New("no host name; give the node a name with --node.name"), err)
-		}
-		p.node = name
-	}
 	var err error
+	if p.node, err = p.nodeName(); err != nil {
+		return nil, err
+	}
 	if p.lanes, err = p.inForce(); err != nil {
 		return nil, err
 	}
 	if p.lanes.Hidden(p.interval) {
 		p.log.Warn("something is read so seldom that queries lose sight of it in between: PromQL looks back 5 minutes", "lanes", p.lanes, "interval", p.interval)
 	}
-	for _, add := range []func() error{p.addDiscovery, p.addContainers, p.addNode, p.addGPU, p.addCustomMetrics, p.assemble} {
+	for _, add := range []func() error{p.addIdentity, p.addDiscovery, p.addContainers, p.addNode, p.addGPU, p.addCustomMetrics, p.assemble} {
 		if err := add(); err != nil {
 			return nil, errors.Join(err, p.close())
 		}
@@ -252,8 +257,9 @@ func (p *agentParts) assemble() (err error) {
 		return err
 	}
 	p.loops = append(p.loops, lifecycle.Loop{Name: "spool", Run: p.spool.Run})
-	sender, err := stream.New(stream.Options{
-		Spool: p.spool, Target: p.collector, Node: p.node, BootID: boot, Version: version.Version,
+	voter := vote.NewVoter(p.node)
+	sender, err := stream.NewStreams(stream.Options{
+		Spool: p.spool, DialFor: p.identities.DialOptions, Beside: voter.Run, Node: p.node, BootID: boot, Version: version.Version,
 		Interval: p.interval, Round: uint32(p.lanes.Slowest()), Settings: p.settings, Registerer: p.registerer, Log: p.log,
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ func TestAnAgentThatCannotBeMadeGivesBackWhatItHasOpened(t *testing.T) {
 	}
 	attempt := func() {
 		_, err := newAgent(agentOptions{
-			agentFlags: flags, data: data, collector: "127.0.0.1:1", settings: flags.settings(),
+			agentFlags: flags, data: data, collectors: []string{"127.0.0.1:1"}, settings: flags.settings(),
 			registerer: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
 		})
 		if err == nil {

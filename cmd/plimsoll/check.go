@@ -9,6 +9,9 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/plimsoll-io/plimsoll/alerting"
+	"github.com/plimsoll-io/plimsoll/collector/forward"
+	"github.com/plimsoll-io/plimsoll/collector/ship"
+	"github.com/plimsoll-io/plimsoll/collector/upstream"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
@@ -39,6 +42,9 @@ func (c *cli) check() {
 	}
 	add("config", "The file given by --config.file.", cmd.config)
 	add("policies", "Scaling policies.", cmd.policies)
+	add("forward", "A file given by --forward.config.file.", cmd.forward)
+	add("bucket", "A file given by --objstore.config-file.", cmd.bucket)
+	add("upstream", "A file given by --query.client.config.file.", cmd.upstream)
 	add("rules", "Prometheus rule files.", cmd.rules)
 	add("alerting", "An alertmanager.yml.", cmd.alerting)
 }
@@ -73,6 +79,31 @@ func (c *checkCommand) config(file string) (string, conf.Problems) {
 func (c *checkCommand) policies(file string) (string, conf.Problems) {
 	apps, problems := loadPolicies(file, c.ceiling)
 	return count(len(apps), "policy"), problems
+}
+
+func (c *checkCommand) forward(file string) (string, conf.Problems) {
+	cfg, problems := forward.LoadFile(file)
+	return count(len(cfg.Endpoints), "endpoint"), problems
+}
+
+func (c *checkCommand) bucket(file string) (string, conf.Problems) {
+	b, err := ship.OpenBucket(context.Background(), file)
+	if err == nil {
+		err = b.Close()
+	}
+	return "a bucket", mistaken(file, err)
+}
+
+func (c *checkCommand) upstream(file string) (string, conf.Problems) {
+	return "how to ask the upstream", mistaken(file, upstream.CheckHTTPConfig(file))
+}
+
+// mistaken is an error about a file as a whole.
+func mistaken(file string, err error) conf.Problems {
+	if err == nil {
+		return nil
+	}
+	return conf.Problems{{File: file, What: strings.TrimPrefix(err.Error(), file+": ")}}
 }
 
 func (c *checkCommand) rules(file string) (string, conf.Problems) {

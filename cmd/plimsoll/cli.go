@@ -55,6 +55,10 @@ func newCLI(stdout, stderr io.Writer, hangup <-chan os.Signal) *cli {
 	c.check()
 	c.doctor()
 	c.explain()
+	c.tokens()
+	c.nodes()
+	c.authority()
+	c.snapshot()
 	c.gpuHelper()
 	c.version()
 	return c

@@ -15,18 +15,29 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/version"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 	"google.golang.org/grpc"
 
 	"github.com/plimsoll-io/plimsoll/alerting"
 	"github.com/plimsoll-io/plimsoll/collector"
+	"github.com/plimsoll-io/plimsoll/collector/forward"
+	"github.com/plimsoll-io/plimsoll/collector/identity"
 	"github.com/plimsoll-io/plimsoll/collector/ingest"
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
+	"github.com/plimsoll-io/plimsoll/collector/lease"
 	"github.com/plimsoll-io/plimsoll/collector/query"
+	"github.com/plimsoll-io/plimsoll/collector/receive"
+	"github.com/plimsoll-io/plimsoll/collector/relay"
+	"github.com/plimsoll-io/plimsoll/collector/rollup"
 	"github.com/plimsoll-io/plimsoll/collector/self"
+	"github.com/plimsoll-io/plimsoll/collector/ship"
+	"github.com/plimsoll-io/plimsoll/collector/snapshot"
 	"github.com/plimsoll-io/plimsoll/collector/store"
+	"github.com/plimsoll-io/plimsoll/collector/upstream"
 	"github.com/plimsoll-io/plimsoll/collector/web"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
 	"github.com/plimsoll-io/plimsoll/scaler"
@@ -36,10 +47,15 @@ import (
 
 // collectorParts is a collector with what it is made of.
 //
-//	agents ══ ingest ──┬── store ──┬── query ── /api/v1
+//	agents ══ ingest ──┬── store ──┬── rollup ──┬── query ── /api/v1
+//	                   │           ├────────────┘
 //	                   │           ├── alerting ── /api/v2, webhooks
 //	                   │           ├── scaler ── drivers
-//	                   └ inventory ┴── web ── /
+//	                   │           ├── ship ── bucket
+//	                   ├ inventory ┴── web ── /
+//	                   └ forward ── remote write
+//
+// With an upstream, alerting, scaler and web ask that instead of the store.
 type collectorParts struct {
 	flags    collectorFlags
 	log      *slog.Logger
@@ -47,14 +63,24 @@ type collectorParts struct {
 	beside   *prometheus.Registry // of what runs in the same process and stores its own metrics
 
 	server    *collector.Server
+	authority *identity.Authority // nil if only this machine can connect
 	store     *store.Store
+	rollups   *rollup.Store // nil if they are off
+	snapshots *snapshot.Snapshots
 	inventory *inventory.Inventory
+	forward   *forward.Forwarder // nil without its file
 	ingest    *ingest.Server
+	receive   *receive.Receiver
 	alerting  *alerting.Alerting
+	lease     *lease.Lease // nil without a partner
 	scaler    *scaler.Scaler
 	journal   *scaler.Journal
 	observer  *self.Observer
 	platform  *swarm.Swarm
+	bucket    ship.Bucket        // nil without its file
+	shipper   *ship.Shipper      // the same
+	upstream  *upstream.Upstream // nil without its address
+	relay     *relay.Relay       // the same
 
 	handler   http.Handler
 	agents    *grpc.Server
@@ -74,28 +100,52 @@ func newCollector(ctx context.Context, f collectorFlags, settings map[string]str
 	p.registry.MustRegister(versioncollector.NewCollector("plimsoll"))
 	p.server, err = collector.Listen(collector.Options{
 		HTTPAddress: f.web, GRPCAddress: f.grpc, WebConfigFile: f.webConfig, Insecure: f.insecure,
-		Log: log.With("component", "web"),
+		AgentsProven: f.identity.proven(f.grpc), Names: []string{p.externalHost()}, Log: log.With("component", "web"),
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := p.makeAuthority(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(p.nameItself(), p.makeUpstream(), p.makeRelay(ctx)); err != nil {
+		return nil, err
+	}
+	if err := p.makeShipper(ctx); err != nil {
+		return nil, err
+	}
 	p.store, err = store.Open(ctx, store.Options{
-		Dir: filepath.Join(f.data, "tsdb"), RetentionTime: f.retentionTime, RetentionBytes: int64(f.retentionBytes),
+		Dir: filepath.Join(f.data, storeDir), RetentionTime: f.retentionTime, RetentionBytes: int64(f.retentionBytes),
+		MinFree: f.minFree, Ballast: f.ballast, HoldBack: p.holdBack(),
 		Log: log.With("component", "store"), Registerer: p.registry,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.inventory = inventory.New(inventory.Options{Registerer: p.registry})
+	if err := errors.Join(p.makeRollups(), p.makeSnapshots(), p.makeForward()); err != nil {
+		return nil, err
+	}
+	if p.platform, err = swarm.New(swarm.Options{Host: p.flags.swarmHost}); err != nil {
+		return nil, usage(fmt.Errorf("--scaler.swarm-host, or else --docker.host: %w", err))
+	}
+	p.makeInventory(p.engine("inventory"))
 	p.ingest, err = ingest.New(ingest.Options{
-		Store: p.store, Inventory: p.inventory, UncleanStop: p.store.UncleanStop(), Version: version.Version,
+		Store: p.store, Inventory: p.inventory, Tap: p.tap(), Identify: identity.Identify, UncleanStop: p.store.UncleanStop(), Version: version.Version,
+		Refuse: p.store.Refuse, Reopen: p.store.Reopen, HeadSeries: p.store.HeadSeries,
+		Limits: ingest.Limits{TotalSeries: f.seriesLimit}, MostSlowdown: uint32(f.slowdown),
+		Durability: ingest.Durability(f.durability), Replicated: p.replicated(),
 		Log: log.With("component", "ingest"), Registerer: p.registry,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.agents = grpc.NewServer(ingest.ServerOptions()...)
-	p.ingest.Register(p.agents)
+	if err := p.makeReceiver(); err != nil {
+		return nil, err
+	}
+	p.makeAgents()
+	if err := p.makeLease(); err != nil {
+		return nil, err
+	}
 
 	// A heavy query of a person must not delay a rule or a decision.
 	people, decisions := p.engine("people"), p.engine("decisions")
@@ -132,7 +182,7 @@ func (p *collectorParts) externalURL() *url.URL {
 
 func (p *collectorParts) makeAlerting(engine *promql.Engine) (err error) {
 	p.alerting, err = alerting.New(alerting.Options{
-		Engine: engine, Queryable: p.store, Appendable: p.store,
+		Engine: engine, Queryable: p.store, QueryFunc: p.rulesAsk(), Appendable: p.store,
 		ConfigFile: p.flags.alertmanager, RuleFiles: p.flags.rules, BundledRules: p.flags.bundledRules,
 		EvaluationInterval: p.flags.ruleInterval, DataDir: filepath.Join(p.flags.data, "alerting"),
 		ExternalURL: p.externalURL(), Registerer: p.registry, Log: p.log.With("component", "alerting"),
@@ -142,9 +192,10 @@ func (p *collectorParts) makeAlerting(engine *promql.Engine) (err error) {
 
 func (p *collectorParts) makeScaler(engine *promql.Engine) error {
 	opts := scaler.Options{
-		Query:     querier{engine, p.store},
+		Query:     p.asks(engine),
 		StateFile: filepath.Join(p.flags.data, "scaler", "state.json"),
 		Ceiling:   p.flags.ceiling,
+		Lease:     p.mayScale(),
 		Log:       p.log.With("component", "scaler"), Registerer: p.registry,
 	}
 	if p.flags.policies != "" {
@@ -158,9 +209,6 @@ func (p *collectorParts) makeScaler(engine *promql.Engine) error {
 		return err
 	}
 	var err error
-	if p.platform, err = swarm.New(swarm.Options{Host: p.flags.swarmHost}); err != nil {
-		return usage(fmt.Errorf("--scaler.swarm-host, or else --docker.host: %w", err))
-	}
 	opts.Drivers = map[string]driver.Driver{"swarm": p.platform}
 	p.journal, err = scaler.OpenJournal(scaler.JournalOptions{Dir: filepath.Join(p.flags.data, "scaler", "journal"), Log: opts.Log})
 	if err != nil {
@@ -172,20 +220,32 @@ func (p *collectorParts) makeScaler(engine *promql.Engine) error {
 }
 
 func (p *collectorParts) makeRoutes(engine *promql.Engine, settings map[string]string) error {
-	api, err := query.New(query.Options{
-		Store: p.store, Engine: engine, Rules: p.alerting.RulesManager(), Metadata: p.described,
-		Flags: settings, Retention: p.retention(), Started: time.Now(),
+	opts := query.Options{
+		Store: p.store, Queryable: p.history(), Engine: engine, Rules: p.alerting.RulesManager(), Metadata: p.described, Targets: p.senders,
+		ExternalLabels: labels.FromMap(p.externalLabels()), Flags: p.shown(settings), Retention: p.retention(), Started: time.Now(),
 		Build: v1.PrometheusVersion{
 			Version: version.Version, Revision: version.Revision, Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,
 		},
 		Log: p.log.With("component", "query"), Registerer: p.registry, Gatherer: p.registry,
-	})
+	}
+	shortest, longest := p.store.BlockDurations()
+	settings["storage.tsdb.min-block-duration"], settings["storage.tsdb.max-block-duration"] = shortest.String(), longest.String()
+	if p.flags.receive.remoteWrite {
+		opts.RemoteWrite = p.receive.RemoteWrite()
+	}
+	if p.flags.receive.otlp {
+		opts.OTLP = p.receive.OTLP()
+	}
+	if p.flags.adminAPI {
+		opts.Snapshot = p.store.Snapshot
+	}
+	api, err := query.New(opts)
 	if err != nil {
 		return err
 	}
 	page, err := web.New(web.Options{
-		Engine: engine, Store: p.store, Inventory: p.inventory, Alerts: p.alerts, Decisions: p.decisions,
+		Query: p.asks(engine), Inventory: p.inventory, Alerts: p.alerts, Decisions: p.decisions,
 		Version: version.Version, Log: p.log.With("component", "web"),
 	})
 	if err != nil {
@@ -196,24 +256,44 @@ func (p *collectorParts) makeRoutes(engine *promql.Engine, settings map[string]s
 		Help: "Whether the last reload of a part's files was taken (1) or the files before stay in force (0).",
 	}, []string{"part"})
 	p.registry.MustRegister(p.reloaded)
-	for _, part := range []string{"alerting", "scaler"} {
+	for _, part := range []string{"alerting", "scaler", "forward"} {
 		p.reloaded.WithLabelValues(part).Set(1)
 	}
 	p.handler = collector.Routes{
 		Page: page,
 		Parts: map[string]http.Handler{
-			query.Prefix + "/":            api,
-			"/assets/":                    page,
-			"/api/v2/":                    p.alerting.Handler(),
-			"GET " + scaler.PoliciesPath:  p.scaler.Handler(),
-			"GET " + scaler.DecisionsPath: p.scaler.Handler(),
+			query.Prefix + "/":                api,
+			query.FederationPath:              api,
+			"/assets/":                        page,
+			"/api/v2/":                        p.alerting.Handler(),
+			"GET " + scaler.PoliciesPath:      p.scaler.Handler(),
+			"GET " + scaler.DecisionsPath:     p.scaler.Handler(),
+			inventory.Prefix:                  p.inventory.Handler(),
+			snapshot.Path:                     p.snapshots.Handler(),
+			upstreamPath + query.Prefix + "/": p.beyond(),
 		},
 		// Prometheus' remote storage counts in the process-wide registry.
 		Metrics: prometheus.Gatherers{p.registry, p.beside, prometheus.DefaultGatherer},
 		Reload:  p.reload,
-		Ready:   p.ingest.Ready,
+		Ready:   p.ready,
 	}.Handler()
 	return nil
+}
+
+// ready tells why samples are not taken, or not all of what is stored is found.
+func (p *collectorParts) ready() error {
+	if err := p.store.Ready(); err != nil {
+		return err
+	}
+	return p.ingest.Ready()
+}
+
+// shown adds to the flags what a Thanos sidecar looks for among them.
+func (p *collectorParts) shown(settings map[string]string) map[string]string {
+	shortest, longest := p.store.BlockDurations()
+	settings["storage.tsdb.min-block-duration"] = model.Duration(shortest).String()
+	settings["storage.tsdb.max-block-duration"] = model.Duration(longest).String()
+	return settings
 }
 
 func (p *collectorParts) retention() string {
@@ -241,6 +321,7 @@ func (p *collectorParts) reload() error {
 			}
 			return p.scaler.Reload(apps)
 		},
+		"forward": p.reloadForward,
 	}
 	var errs []error
 	for part, load := range parts {
@@ -261,9 +342,16 @@ func (p *collectorParts) reload() error {
 func (p *collectorParts) run(ctx context.Context, hangup <-chan os.Signal) error {
 	return lifecycle.Run(ctx,
 		lifecycle.Loop{Name: "serve", Run: func(ctx context.Context) error { return p.server.Run(ctx, p.handler, p.agents) }},
+		lifecycle.Loop{Name: "commands", Run: p.takeCommands},
 		lifecycle.Loop{Name: "ingest", Run: p.ingest.Run},
+		lifecycle.Loop{Name: "inventory", Run: p.inventory.Run},
+		lifecycle.Loop{Name: "forward", Run: p.sendOn},
+		lifecycle.Loop{Name: "rollup", Run: p.rollUp},
+		lifecycle.Loop{Name: "ship", Run: p.copyBlocks},
+		lifecycle.Loop{Name: "relay", Run: p.passOn},
 		lifecycle.Loop{Name: "alerting", Run: p.alerting.Run},
 		lifecycle.Loop{Name: "scaler", Run: p.scaler.Run},
+		lifecycle.Loop{Name: "lease", Run: p.lead},
 		lifecycle.Loop{Name: "self", Run: p.observer.Run},
 		lifecycle.Loop{Name: "reload", Run: func(ctx context.Context) error {
 			for {
@@ -284,11 +372,29 @@ func (p *collectorParts) close() error {
 	if p.server != nil {
 		errs = append(errs, p.server.Close())
 	}
+	if p.authority != nil {
+		errs = append(errs, p.authority.Close())
+	}
+	if p.relay != nil {
+		errs = append(errs, p.relay.Close())
+	}
+	if p.upstream != nil {
+		errs = append(errs, p.upstream.Close())
+	}
+	if p.bucket != nil {
+		errs = append(errs, p.bucket.Close())
+	}
 	if p.platform != nil {
 		errs = append(errs, p.platform.Close())
 	}
 	if p.journal != nil {
 		errs = append(errs, p.journal.Close())
+	}
+	if p.forward != nil {
+		errs = append(errs, p.forward.Close())
+	}
+	if p.rollups != nil {
+		errs = append(errs, p.rollups.Close())
 	}
 	if p.store != nil {
 		errs = append(errs, p.store.Close())
@@ -302,6 +408,9 @@ func (p *collectorParts) described() []query.Metric {
 	list := make([]query.Metric, len(known))
 	for i, m := range known {
 		list[i] = query.Metric(m)
+	}
+	for _, m := range p.receive.Metadata() {
+		list = append(list, query.Metric(m))
 	}
 	return list
 }
@@ -327,22 +436,4 @@ func (p *collectorParts) decisions() []web.Decision {
 		list = append(list, d)
 	}
 	return list
-}
-
-// querier is how the scaler sees the store.
-type querier struct {
-	engine *promql.Engine
-	store  *store.Store
-}
-
-func (q querier) Query(ctx context.Context, text string, at time.Time, lookback time.Duration) ([]scaler.Sample, error) {
-	vector, err := query.Instant(ctx, q.engine, q.store, text, at, lookback)
-	if err != nil {
-		return nil, err
-	}
-	samples := make([]scaler.Sample, len(vector))
-	for i, s := range vector {
-		samples[i] = scaler.Sample(s)
-	}
-	return samples, nil
 }

@@ -53,8 +53,10 @@ func TestTheYAMLOfTheDocumentsLoads(t *testing.T) {
 	c := &checkCommand{cli: newCLI(io.Discard, io.Discard, nil), command: "up", ceiling: policy.DefaultCeiling}
 	load := map[string]func(file string) (string, conf.Problems){
 		"# policies.yml":     c.policies,
+		"# forward.yaml":     c.forward,
 		"# plimsoll.yml":     c.config,
 		"# rules.yml":        func(file string) (string, conf.Problems) { return "", alerting.CheckRules([]string{file}) },
+		"# bucket.yml":       c.bucket,
 		"# alertmanager.yml": func(file string) (string, conf.Problems) { return "", alerting.CheckConfig(file) },
 	}
 	for _, b := range documents(t) {

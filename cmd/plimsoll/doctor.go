@@ -31,7 +31,7 @@ func (c *cli) doctor() {
 	c.configurable(k)
 	k.Flag("output", "text, or json with every check.").Short('o').Default("text").EnumVar(&cmd.output, "text", "json")
 	k.Flag("data.path", "Directory for what waits to be sent.").Default("data").StringVar(&cmd.data)
-	k.Flag("collector.address", "Where the collector listens for agents.").Default("127.0.0.1:9901").StringVar(&cmd.collector)
+	cmd.joinFlags.add(k)
 	k.Flag("web.listen-address", "Where the agent is to serve /metrics; nowhere if empty.").StringVar(&cmd.web)
 	k.Flag("web.config.file", "As of the agent; not looked at.").PlaceHolder("FILE").StringVar(&cmd.webConfig)
 	k.Flag("insecure", "As of the agent; not looked at.").BoolVar(&cmd.insecure)
@@ -76,7 +76,7 @@ func (c *doctorCommand) options() doctor.Options {
 		Scrape:      c.scrape,
 		DataPath:    c.data,
 		SpoolSize:   int64(c.spoolBytes),
-		Collector:   c.collector,
+		Collector:   c.likely(),
 		Listeners: []doctor.Listener{
 			{Flag: "web.listen-address", Network: "tcp", Address: c.web},
 			{Flag: "statsd.listen-address", Network: "udp", Address: c.statsd},

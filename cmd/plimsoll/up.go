@@ -32,16 +32,33 @@ func (c *upCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAgent(agentOptions{
-		agentFlags: c.agentFlags, data: c.data, collector: p.server.GRPCAddress(),
-		insecure: c.insecure, settings: c.settings(), registerer: p.beside, log: c.log(),
-	})
+	a, err := c.newAgent(ctx, p)
 	if err != nil {
 		return errors.Join(err, p.close())
 	}
-	fmt.Fprintf(c.stdout, "Plimsoll is up: %s\n", p.server.URL())
+	fmt.Fprintf(c.stdout, "Plimsoll is up: %s\n%s", p.server.URL(), p.invitation())
 	collect := func(ctx context.Context) error { return p.run(ctx, c.hangup) }
 	return errors.Join(runInTurn(ctx, collect, a.run), a.close(), p.close())
+}
+
+// newAgent makes the agent of this machine.
+func (c *upCommand) newAgent(ctx context.Context, p *collectorParts) (*agentParts, error) {
+	node, err := c.nodeName()
+	if err != nil {
+		return nil, err
+	}
+	opts := agentOptions{
+		agentFlags: c.agentFlags, data: c.data, insecure: c.insecure, settings: c.settings(), registerer: p.beside, log: c.log(),
+	}
+	address, joins, err := p.own(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	opts.collectors, opts.joins = []string{address}, joins
+	if len(opts.joins) > 0 { // what was held before is of no use to a collector on loopback
+		opts.identity = identityIn(c.data)
+	}
+	return newAgent(opts)
 }
 
 // runInTurn runs a collector and an agent. At the end the agent goes first, so

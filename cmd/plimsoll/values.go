@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/plimsoll-io/plimsoll/agent/shard"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 )
 
@@ -43,6 +45,17 @@ func (a *atLeast) Set(text string) error {
 		return fmt.Errorf("%v is too short, at least %v", got, a.least)
 	}
 	return nil
+}
+
+// orNone also takes 0, which turns something off.
+type orNone struct{ atLeast }
+
+// Set implements kingpin.Value.
+func (o *orNone) Set(text string) error {
+	if err := o.duration.Set(text); err == nil && *o.duration == 0 {
+		return nil
+	}
+	return o.atLeast.Set(text)
 }
 
 // number is a flag that takes a whole number within bounds.
@@ -81,4 +94,21 @@ func (a address) String() string {
 		return ""
 	}
 	return (*a.into).Redacted()
+}
+
+// shards is a flag that takes the collectors of a fleet.
+type shards struct{ into *[]shard.Shard }
+
+// Set implements kingpin.Value.
+func (s shards) Set(text string) (err error) {
+	*s.into, err = shard.Parse(text)
+	return err
+}
+
+func (s shards) String() string {
+	var list []string
+	for _, one := range *s.into {
+		list = append(list, one.Name+"="+strings.Join(one.Addresses, "+"))
+	}
+	return strings.Join(list, ",")
 }

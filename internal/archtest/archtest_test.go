@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"agent/burst":        {"agent/cgroup"},
 	"agent/exit":         {"agent/cgroup", "agent/discover"},
 	"agent/scrape":       {"agent/sample"},
+	"agent/shard":        {},
 	"agent/push":         {"agent/push", "agent/sample"},
 	"agent/doctor":       {"agent"},
 	"agent/node":         {},
@@ -41,11 +42,13 @@ var mayImport = map[string][]string{
 	"agent/spool":        {"agent/sample"},
 	"agent/textfile":     {"agent/sample"},
 	"agent/stream":       {"agent/sample", "agent/spool", "proto", "internal"},
+	"agent/vote":         {"proto"},
 	"agent/enroll":       {"proto", "internal"},
 	"collector":          {"collector", "internal"},
 	"collector/gate":     {},
+	"collector/lease":    {"proto"},
 	"collector/ingest":   {"proto", "internal", "collector/gate"},
-	"collector/receive":  {"collector/gate"},
+	"collector/receive":  {"collector/gate", "collector/store"},
 	"collector/identity": {"proto", "internal"},
 	"alerting":           {"alerting", "internal"},
 	"scaler":             {"scaler", "internal"},
@@ -58,17 +61,20 @@ var mayImport = map[string][]string{
 	"proto":              {},
 	"bench":              {"agent", "collector", "scaler", "proto", "internal"},
 	"test":               {"internal"},
+	"test/power":         {"collector/store"},
+	"test/lease":         {"agent/vote", "collector/lease"},
 	"test/identity":      {"agent/enroll", "collector/identity", "proto", "internal"},
 	"test/differential":  {"collector", "internal"},
+	"test/delivery":      {"agent", "collector", "internal"},
 }
 
 // only names, for a library, the trees that may use it.
 var only = map[string][]string{
-	"github.com/prometheus/prometheus":       {"agent/scrape", "collector", "alerting", "cmd", "bench"},
+	"github.com/prometheus/prometheus":       {"agent/scrape", "collector", "alerting", "cmd", "bench", "test/power"},
 	"github.com/prometheus/alertmanager":     {"alerting", "cmd"},
 	"github.com/prometheus/client_golang":    {"agent", "agent/stream", "collector", "alerting", "scaler", "cmd", "bench"},
 	"github.com/docker/docker":               {"agent/discover", "scaler/driver/swarm", "internal/testkit"},
-	"google.golang.org/grpc":                 {"agent/stream", "agent/enroll", "agent/push/otlp", "collector", "proto", "cmd", "bench"},
+	"google.golang.org/grpc":                 {"agent/stream", "agent/enroll", "agent/vote", "agent/push/otlp", "collector", "proto", "cmd", "bench"},
 	"google.golang.org/protobuf":             {"agent/stream", "agent/push/otlp", "collector/ingest", "collector/receive", "proto", "bench"},
 	"go.opentelemetry.io/proto/otlp":         {"agent/push/otlp"},
 	"github.com/prometheus/otlptranslator":   {"agent/push/otlp"},
@@ -78,8 +84,9 @@ var only = map[string][]string{
 	"github.com/goccy/go-yaml":               {"internal/conf"},
 	"github.com/prometheus/procfs":           {"agent/node"},
 	"github.com/prometheus/common/promslog":  {"cmd"},
-	"github.com/prometheus/common/expfmt":    {"agent/textfile"},
+	"github.com/prometheus/common/expfmt":    {"agent/textfile", "collector/query"},
 	"github.com/prometheus/exporter-toolkit": {"internal/door"},
+	"github.com/thanos-io/objstore":          {"collector/ship"},
 }
 
 // pure names trees that decide without looking: no clock, disk or network.
