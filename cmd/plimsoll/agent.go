@@ -56,7 +56,7 @@ type agentFlags struct {
 }
 
 func (f *agentFlags) add(k *kingpin.CmdClause) {
-	k.Flag("node.name", "Name of this node in every series; the host name if empty.").StringVar(&f.node)
+	k.Flag("node.name", "Name of this node in every series; the host name if empty.").PlaceHolder("NAME").StringVar(&f.node)
 	durationVar(k, "interval", "How often to read what changes fast.", &f.interval, "1s", 100*time.Millisecond)
 	k.Flag("lane.first", "CPU, throttling and memory usage are read every so many intervals; 0 for the default, 1.").Default("0").Uint64Var(&f.lanes.First)
 	k.Flag("lane.second", "As before, of memory by kind, pressure and network; 5 by default.").Default("0").Uint64Var(&f.lanes.Second)
@@ -66,7 +66,7 @@ func (f *agentFlags) add(k *kingpin.CmdClause) {
 	k.Flag("path.sysfs", "Where the node's /sys is mounted.").Default("/sys").StringVar(&f.sysfs)
 	k.Flag("path.cgroup", "Where the node's cgroups are mounted.").Default("/sys/fs/cgroup").StringVar(&f.cgroupfs)
 	k.Flag("path.rootfs", "Where the node's file systems are mounted.").Default("/").StringVar(&f.rootfs)
-	k.Flag("textfile.directory", "Directory with *.prom files whose metrics become the node's; none if empty.").StringVar(&f.textfiles)
+	k.Flag("textfile.directory", "Directory with *.prom files whose metrics become the node's; none if empty.").PlaceHolder("DIR").StringVar(&f.textfiles)
 	k.Flag("gpu", "Read NVIDIA GPUs, in a process of its own; --no-gpu turns it off.").Default("true").BoolVar(&f.gpu)
 	k.Flag("disk", "Measure what containers have written to their own layers; --no-disk turns it off.").Default("true").BoolVar(&f.disk)
 	k.Flag("processes", "Count the node's processes by state, which costs 10 µs each.").BoolVar(&f.processes)
@@ -87,7 +87,8 @@ func (f *agentFlags) addRuntimes(k *kingpin.CmdClause) {
 		Default("unix:///var/run/docker.sock").StringVar(&f.dockerHost)
 	k.Flag("docker.root", "Docker's data directory on the node, whose files know names while the engine does not answer.").
 		Default("/var/lib/docker").StringVar(&f.dockerRoot)
-	k.Flag("kubelet.url", "Where kubelet listens, such as https://127.0.0.1:10250, to name pods whose runtime keeps no files; not asked if empty.").StringVar(&f.kubeletURL)
+	k.Flag("kubelet.url", "Where kubelet listens, such as https://127.0.0.1:10250, to name pods whose runtime keeps no files; not asked if empty.").
+		PlaceHolder("URL").StringVar(&f.kubeletURL)
 	k.Flag("kubelet.token-file", "File with the service account's token for it.").
 		PlaceHolder("FILE").StringVar(&f.kubeletToken)
 	k.Flag("kubelet.ca-file", "File with the authority that signed its certificate; the system's if empty.").
@@ -110,9 +111,9 @@ func (f *agentFlags) addCustom(k *kingpin.CmdClause) {
 	k.Flag("scrape.enabled", "Read the metrics of containers labelled prometheus.io/scrape=true or plimsoll.scrape.enabled=true.").Default("true").BoolVar(&f.scrape)
 	k.Flag("scrape.host-network", "Also of containers on the node's own network, which may then have any local port read.").BoolVar(&f.scrapeHost)
 	k.Flag("scrape.max-series", "Series of all containers that are scraped; what is beyond is counted and left out.").Default("50000").IntVar(&f.scrapeSeries)
-	k.Flag("statsd.listen-address", "Where StatsD is taken by UDP, such as 127.0.0.1:8125, or unix:///run/plimsoll/statsd.sock; nowhere if empty.").StringVar(&f.statsd)
-	k.Flag("otlp.grpc-listen-address", "Where OpenTelemetry's metrics are taken by gRPC, such as 127.0.0.1:4317; nowhere if empty.").StringVar(&f.otlpGRPC)
-	k.Flag("otlp.http-listen-address", "The same by HTTP with protobuf, such as 127.0.0.1:4318.").StringVar(&f.otlpHTTP)
+	k.Flag("statsd.listen-address", "Where StatsD is taken by UDP, such as 127.0.0.1:8125, or unix:///run/plimsoll/statsd.sock; nowhere if empty.").PlaceHolder("ADDRESS").StringVar(&f.statsd)
+	k.Flag("otlp.grpc-listen-address", "Where OpenTelemetry's metrics are taken by gRPC, such as 127.0.0.1:4317; nowhere if empty.").PlaceHolder("ADDRESS").StringVar(&f.otlpGRPC)
+	k.Flag("otlp.http-listen-address", "The same by HTTP with protobuf, such as 127.0.0.1:4318.").PlaceHolder("ADDRESS").StringVar(&f.otlpHTTP)
 }
 
 // inForce are the lanes with their defaults.
@@ -144,7 +145,7 @@ func (c *cli) agent() {
 	c.configurable(k)
 	k.Flag("data.path", "Directory for what waits to be sent, and for this node's certificate.").Default("data").StringVar(&cmd.data)
 	cmd.joinFlags.add(k)
-	k.Flag("web.listen-address", "Where /metrics is served to a Prometheus that scrapes; nowhere if empty.").StringVar(&cmd.web)
+	k.Flag("web.listen-address", "Where /metrics is served to a Prometheus that scrapes; nowhere if empty.").PlaceHolder("ADDRESS").StringVar(&cmd.web)
 	k.Flag("web.config.file", "TLS and users of the HTTP server, as in Prometheus.").PlaceHolder("FILE").StringVar(&cmd.webConfig)
 	k.Flag("insecure", "Serve /metrics and take StatsD and OTLP without encryption on addresses that other machines can reach.").BoolVar(&cmd.insecure)
 	cmd.agentFlags.add(k)

@@ -257,11 +257,11 @@ func (p *agentParts) assemble() (err error) {
 		return err
 	}
 	p.loops = append(p.loops, lifecycle.Loop{Name: "spool", Run: p.spool.Run})
-	voter := vote.NewVoter(p.node)
+	voter := vote.NewVoter(p.node, p.log)
 	sender, err := stream.NewStreams(stream.Options{
 		Spool: p.spool, DialFor: p.identities.DialOptions, Beside: voter.Run, Node: p.node, BootID: boot, Version: version.Version,
 		Interval: p.interval, Round: uint32(p.lanes.Slowest()), Settings: p.settings, Registerer: p.registerer, Log: p.log,
-	})
+	}, p.identities.Addresses()...)
 	if err != nil {
 		return err
 	}

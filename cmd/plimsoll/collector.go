@@ -23,39 +23,42 @@ const maxCeiling = 10_000
 
 // collectorFlags are the settings of a collector, in whatever process it runs.
 type collectorFlags struct {
-	data           string
-	web            string
-	grpc           string
-	webConfig      string
-	externalURL    *url.URL
-	identity       identityFlags
-	pair           pairFlags
-	receive        receiveFlags
+	data        string
+	web         string
+	webConfig   string
+	insecure    bool
+	externalURL *url.URL
+	adminAPI    bool
+	receive     receiveFlags
+	grpc        string
+	identity    identityFlags
+
 	durability     string
 	slowdown       int
 	seriesLimit    uint64
-	minFree        store.Space
-	ballast        store.Space
-	insecure       bool
 	retentionTime  time.Duration
 	retentionBytes conf.Size
-	queryTimeout   time.Duration
-	querySamples   int
-	rules          []string
-	bundledRules   bool
-	ruleInterval   time.Duration
-	alertmanager   string
-	policies       string
-	ceiling        int
-	swarmHost      string
 	rollupTime     time.Duration
 	rollupBytes    conf.Size
-	adminAPI       bool
+	minFree        store.Space
+	ballast        store.Space
+
+	queryTimeout time.Duration
+	querySamples int
+	rules        []string
+	bundledRules bool
+	ruleInterval time.Duration
+	alertmanager string
+	policies     string
+	ceiling      int
+	swarmHost    string
+
+	pair           pairFlags
+	cluster        string
+	replica        string
 	forward        string
 	forwardBytes   conf.Size
 	forwardAge     time.Duration
-	cluster        string
-	replica        string
 	bucket         string
 	delayCompact   string
 	upstream       *url.URL
@@ -65,30 +68,46 @@ type collectorFlags struct {
 }
 
 func (f *collectorFlags) add(k *kingpin.CmdClause) {
+	f.addServing(k)
+	f.addStoring(k)
+	f.addDeciding(k)
+	f.addBeyond(k)
+}
+
+// addServing adds where people and agents come in.
+func (f *collectorFlags) addServing(k *kingpin.CmdClause) {
 	k.Flag("data.path", "Directory for everything that is kept.").Default("data").StringVar(&f.data)
 	k.Flag("web.listen-address", "Where the console and the HTTP API listen.").Default("127.0.0.1:9900").StringVar(&f.web)
+	k.Flag("web.config.file", "TLS and users of the HTTP API, as in Prometheus.").PlaceHolder("FILE").StringVar(&f.webConfig)
+	k.Flag("insecure", "Serve HTTP without encryption on addresses that other machines can reach.").BoolVar(&f.insecure)
+	k.Flag("web.external-url", "The console's address as people reach it: for links in messages, and for the name by which a proxy on this machine may ask.").
+		PlaceHolder("URL").SetValue(address{&f.externalURL})
+	k.Flag("web.enable-admin-api", "Answer Prometheus' snapshot API; what it makes is never removed, see plimsoll snapshot for what is.").BoolVar(&f.adminAPI)
+	f.receive.add(k)
 	k.Flag("grpc.listen-address", "Where agents are listened for.").Default("127.0.0.1:9901").StringVar(&f.grpc)
 	f.identity.add(k)
-	f.pair.add(k)
-	f.receive.add(k)
-	k.Flag("insecure", "Serve HTTP without encryption on addresses that other machines can reach.").BoolVar(&f.insecure)
-	k.Flag("web.config.file", "TLS and users of the HTTP API, as in Prometheus.").PlaceHolder("FILE").StringVar(&f.webConfig)
-	k.Flag("web.external-url", "The console's address as people reach it, for links in messages.").PlaceHolder("URL").SetValue(address{&f.externalURL})
-	durationVar(k, "storage.tsdb.retention.time", "How long samples are kept.", &f.retentionTime, "15d", time.Hour)
-	k.Flag("storage.tsdb.retention.size", "How much blocks may take on disk; 80 % of the file system if 0.").Default("0B").SetValue(&f.retentionBytes)
-	k.Flag("storage.rollup.retention.time", "How long rollups are kept, what long queries need of each five minutes; 0s for none.").
-		Default("400d").SetValue(&orNone{atLeast{(*duration)(&f.rollupTime), 2 * rollup.Slice}})
-	k.Flag("storage.rollup.retention.size", "How much they may take on disk; 10 % of the file system if 0.").Default("0B").SetValue(&f.rollupBytes)
+}
+
+// addStoring adds how much is taken in, when it is safe, and how long it is kept.
+func (f *collectorFlags) addStoring(k *kingpin.CmdClause) {
 	k.Flag("durability", "What an agent's samples survive once it may forget them: wal a kill of the collector, fsync a power cut too, replica its loss as well, as all of --forward.config.file has them.").
 		Default(string(ingest.Fsync)).EnumVar(&f.durability, string(ingest.WAL), string(ingest.Fsync), string(ingest.Replica))
 	k.Flag("ingest.slowdown-max", "At how many of their intervals agents are asked to tick, at the most, while this machine cannot keep up; 1 for never.").Default("4").SetValue(number{&f.slowdown, 1, 60})
 	k.Flag("ingest.series-limit", "How many series may be in memory before new ones are refused, those of applications first; any number if 0.").Default("0").Uint64Var(&f.seriesLimit)
+	durationVar(k, "storage.tsdb.retention.time", "How long samples are kept.", &f.retentionTime, "15d", time.Hour)
+	k.Flag("storage.tsdb.retention.size", "How much blocks of them may take on disk; 80 % of the file system if 0.").Default("0B").SetValue(&f.retentionBytes)
+	k.Flag("storage.rollup.retention.time", "How long rollups are kept, what long queries need of each five minutes; 0s for none.").
+		Default("400d").SetValue(&orNone{atLeast{(*duration)(&f.rollupTime), 2 * rollup.Slice}})
+	k.Flag("storage.rollup.retention.size", "How much they may take on disk; 10 % of the file system if 0.").Default("0B").SetValue(&f.rollupBytes)
 	k.Flag("storage.disk.min-free", "Free space below which samples are refused, such as 5%, 2GiB or 0; auto is a tenth, 1 GiB at most.").Default("auto").SetValue(&f.minFree)
 	k.Flag("storage.disk.ballast", "Size of a file that is given back when the disk is full, written as above; auto is a hundredth, 64 MiB at most.").Default("auto").SetValue(&f.ballast)
-	durationVar(k, "query.timeout", "When a query is given up.", &f.queryTimeout, "2m", time.Second)
+}
+
+// addDeciding adds queries, rules, notifications and scaling.
+func (f *collectorFlags) addDeciding(k *kingpin.CmdClause) {
+	durationVar(k, "query.timeout", "How long a query may take.", &f.queryTimeout, "2m", time.Second)
 	k.Flag("query.max-samples", "How many samples a query may hold in memory.").Default("50000000").
 		SetValue(number{&f.querySamples, 1, math.MaxInt32})
-	k.Flag("web.enable-admin-api", "Answer Prometheus' snapshot API; what it makes is never removed, see plimsoll snapshot for what is.").BoolVar(&f.adminAPI)
 	k.Flag("rules.file", "Prometheus rule files, as a pattern; repeatable.").PlaceHolder("PATTERN").StringsVar(&f.rules)
 	k.Flag("rules.bundled", "The rules that come with Plimsoll; --no-rules.bundled turns them off.").Default("true").BoolVar(&f.bundledRules)
 	durationVar(k, "rules.evaluation-interval", "How often rules are evaluated that do not say.", &f.ruleInterval, "5s", time.Second)
@@ -96,18 +115,18 @@ func (f *collectorFlags) add(k *kingpin.CmdClause) {
 	k.Flag("scaler.policy.file", "Scaling policies; without one, nothing is scaled.").PlaceHolder("FILE").StringVar(&f.policies)
 	k.Flag("scaler.absolute-max", "The number of replicas that no driver is ever asked to exceed.").
 		Default(fmt.Sprint(policy.DefaultCeiling)).SetValue(number{&f.ceiling, 1, maxCeiling})
-	k.Flag("scaler.swarm-host", "The Swarm manager whose services are scaled; empty for the engine of this machine.").StringVar(&f.swarmHost)
-	k.Flag("forward.config.file", "Where samples are sent on to by remote write, as in prometheus.yml; without one, nowhere.").PlaceHolder("FILE").StringVar(&f.forward)
-	k.Flag("forward.spool.size", "How much may wait on disk for targets that are away; beyond, the oldest samples are dropped.").Default("2GiB").SetValue(&f.forwardBytes)
-	durationVar(k, "forward.spool.max-age", "How long it may wait.", &f.forwardAge, "24h", time.Minute)
-	f.addBeyond(k)
+	k.Flag("scaler.swarm-host", "The Swarm manager whose services are scaled; empty for the engine of this machine.").PlaceHolder("URL").StringVar(&f.swarmHost)
 }
 
 // addBeyond adds what reaches past this machine.
 func (f *collectorFlags) addBeyond(k *kingpin.CmdClause) {
+	f.pair.add(k)
 	k.Flag("cluster.name", "What this collector and those that share its work are called together: label plimsoll_cluster of what leaves it.").
-		Default("default").StringVar(&f.cluster)
-	k.Flag("replica.name", "What this collector is called among them: label plimsoll_replica; the host name if empty.").StringVar(&f.replica)
+		Default("default").PlaceHolder("NAME").StringVar(&f.cluster)
+	k.Flag("replica.name", "What this collector is called among them: label plimsoll_replica; the host name if empty.").PlaceHolder("NAME").StringVar(&f.replica)
+	k.Flag("forward.config.file", "Where samples are sent on to by remote write, as in prometheus.yml; without one, nowhere.").PlaceHolder("FILE").StringVar(&f.forward)
+	k.Flag("forward.spool.size", "How much may wait on disk for targets that are away; beyond, the oldest samples are dropped.").Default("2GiB").SetValue(&f.forwardBytes)
+	durationVar(k, "forward.spool.max-age", "How long it may wait.", &f.forwardAge, "24h", time.Minute)
 	k.Flag("objstore.config-file", "A bucket in Thanos' format, into which blocks are copied; without one, nowhere.").PlaceHolder("FILE").StringVar(&f.bucket)
 	k.Flag("storage.tsdb.delay-compact-file.path", "Where a Thanos sidecar that copies the blocks notes which it has; others are not merged.").
 		PlaceHolder("FILE").StringVar(&f.delayCompact)
@@ -134,7 +153,7 @@ func (c *cli) collector() {
 func (c *collectorCommand) run(ctx context.Context) error {
 	p, err := newCollector(ctx, c.collectorFlags, c.flagValues("collector"), c.log())
 	if err != nil {
-		return err
+		return unlessTold(ctx, err)
 	}
 	fmt.Fprintf(c.stdout, "Plimsoll collects: %s (agents connect to %s)\n%s", p.server.URL(), p.server.GRPCAddress(), p.invitation())
 	return errors.Join(p.run(ctx, c.hangup), p.close())

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -109,4 +110,52 @@ func TestTheCommandsOfTheDocumentsExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A test is named in a document by its directory and its name.
+func TestTheTestsOfTheDocumentsExist(t *testing.T) {
+	const root = "../.."
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz|Benchmark)[A-Z0-9]\\w*)`")
+	sources, found := map[string]string{}, 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(data), -1) {
+			found++
+			dir, name := m[1], m[2]
+			if _, read := sources[dir]; !read {
+				sources[dir] = testsIn(t, filepath.Join(root, dir))
+			}
+			if !strings.Contains(sources[dir], "\nfunc "+name+"(") {
+				t.Errorf("%s: there is no %s in %s", file, name, dir)
+			}
+		}
+	}
+	if found < 80 {
+		t.Errorf("only %d tests found in the documents", found)
+	}
+}
+
+// testsIn is the text of all tests of a directory, whatever their tags.
+func testsIn(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(data)
+	}
+	return all.String()
 }

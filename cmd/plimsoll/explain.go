@@ -78,7 +78,7 @@ func (c *explainCommand) ask(ctx context.Context) ([]scaler.Entry, error) {
 		if errors.As(err, &why) {
 			err = why.Err
 		}
-		return nil, exitError{exitUnreachable, fmt.Errorf("no collector answers at %s: %w; start one, or name it with --url", c.url, err)}
+		return nil, exitError{exitUnreachable, fmt.Errorf("no collector answers at %s: %w; start one, or name it with --url", c.url.Redacted(), err)}
 	}
 	defer resp.Body.Close()
 	var answer struct {
@@ -90,7 +90,7 @@ func (c *explainCommand) ask(ctx context.Context) ([]scaler.Entry, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("%s answered %s, which is not what a collector says; is --url right?", c.url, resp.Status)
+		return nil, fmt.Errorf("%s answered %s, which is not what a collector says; is --url right?", c.url.Redacted(), resp.Status)
 	}
 	if answer.Status != "success" {
 		return nil, errors.New(answer.Error)

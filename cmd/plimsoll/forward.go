@@ -27,7 +27,12 @@ func (p *collectorParts) makeForward() error {
 		Dir: filepath.Join(p.flags.data, "forward"), MaxBytes: int64(p.flags.forwardBytes), MaxAge: p.flags.forwardAge,
 		Metadata: known.of, Version: version.Version, Log: p.log.With("component", "forward"), Registerer: p.registry,
 	}, cfg)
-	return err
+	if err != nil {
+		return err
+	}
+	p.opened = append(p.opened, p.forward)
+	p.add("forward", p.forward.Run)
+	return nil
 }
 
 // tap is what ingest shows its samples to, or nil.
@@ -44,15 +49,6 @@ func (p *collectorParts) replicated() func(context.Context) error {
 		return nil
 	}
 	return p.forward.Replicated
-}
-
-// sendOn sends until ctx ends.
-func (p *collectorParts) sendOn(ctx context.Context) error {
-	if p.forward == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return p.forward.Run(ctx)
 }
 
 func (p *collectorParts) reloadForward() error {

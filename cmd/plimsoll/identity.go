@@ -46,11 +46,16 @@ func (p *collectorParts) makeAuthority() (err error) {
 		Dir: authorityIn(p.flags.data), Names: names, Advertise: address, Socket: f.socket, Lifetime: f.lifetime,
 		Log: p.log.With("component", "identity"), Registerer: p.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	p.opened = append(p.opened, p.authority)
+	p.add("commands", p.authority.Run) // of plimsoll token, node and ca
+	return nil
 }
 
 // makeAgents makes what agents connect to.
-func (p *collectorParts) makeAgents() {
+func (p *collectorParts) makeAgents() error {
 	opts := ingest.ServerOptions()
 	if p.authority != nil {
 		opts = append(opts, p.authority.ServerOptions()...)
@@ -60,6 +65,7 @@ func (p *collectorParts) makeAgents() {
 	if p.authority != nil {
 		p.authority.Register(p.agents)
 	}
+	return nil
 }
 
 // externalHost is what people and proxies call this machine, "" if nobody said.
@@ -68,15 +74,6 @@ func (p *collectorParts) externalHost() string {
 		return ""
 	}
 	return p.flags.externalURL.Hostname()
-}
-
-// takeCommands is the loop of plimsoll token, node and ca.
-func (p *collectorParts) takeCommands(ctx context.Context) error {
-	if p.authority == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return p.authority.Run(ctx)
 }
 
 // invitation is a word about how nodes join, for who has started a collector.

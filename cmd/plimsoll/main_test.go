@@ -51,6 +51,7 @@ func TestTheExitCodeTellsWhoseMistakeItWas(t *testing.T) {
 		"an alertmanager.yml":        {collector("--alerting.config.file=/no/such"), exitUsage},
 		"a rule file":                {collector("--rules.file=/no/such"), exitUsage},
 		"a policy file":              {collector("--scaler.policy.file=/no/such"), exitUsage},
+		"a copy that nobody has":     {collector("--durability=replica"), exitUsage},
 		"an engine's address":        {collector("--scaler.swarm-host=ssh://manager"), exitUsage},
 		"a directory that is a file": {[]string{"agent", "--docker.host=", "--data.path=main.go"}, exitFailure},
 		"a file that was checked":    {[]string{"check", "policies", "/no/such"}, exitFindings},

@@ -37,6 +37,7 @@ func (p *collectorParts) makeLease() (err error) {
 		return usage(err)
 	}
 	p.lease.Register(p.agents)
+	p.add("lease", p.lease.Run)
 	return nil
 }
 
@@ -60,13 +61,4 @@ func (p *collectorParts) mayScale() scaler.Lease {
 		return nil
 	}
 	return p.lease
-}
-
-// lead is the loop that seeks the lease.
-func (p *collectorParts) lead(ctx context.Context) error {
-	if p.lease == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return p.lease.Run(ctx)
 }

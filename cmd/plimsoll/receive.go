@@ -21,7 +21,7 @@ type receiveFlags struct {
 func (f *receiveFlags) add(k *kingpin.CmdClause) {
 	k.Flag("web.enable-remote-write-receiver", "Take samples by Prometheus remote write at /api/v1/write.").BoolVar(&f.remoteWrite)
 	k.Flag("web.enable-otlp-receiver", "Take samples by OTLP at /v1/metrics and /api/v1/otlp/v1/metrics.").BoolVar(&f.otlp)
-	k.Flag("web.series-limit", "How many series may be in memory before new ones from there are refused; any number if 0. Agents' go on.").Default("0").Uint64Var(&f.series)
+	k.Flag("web.series-limit", "How many series may be in memory before new ones by remote write and OTLP are refused; any number if 0. Those of agents go on.").Default("0").Uint64Var(&f.series)
 }
 
 // makeReceiver makes what takes in other protocols, whether they are on or not.

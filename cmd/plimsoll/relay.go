@@ -8,25 +8,21 @@ import (
 )
 
 // makeRelay binds the address of agents that are passed on, if there is one.
-func (p *collectorParts) makeRelay(ctx context.Context) (err error) {
+func (p *collectorParts) makeRelay(ctx context.Context) error {
 	if p.flags.relay == "" && p.flags.relayUpstream == "" {
 		return nil
 	}
 	if p.flags.relay == "" || p.flags.relayUpstream == "" {
-		return usage(errors.New("--grpc.relay.listen-address and --grpc.relay.upstream need each other"))
+		return usage(errors.New("--grpc.relay.listen-address and --grpc.relay.upstream need each other; give both, or neither"))
 	}
-	p.relay, err = relay.Listen(ctx, relay.Options{
+	passing, err := relay.Listen(ctx, relay.Options{
 		Address: p.flags.relay, Upstream: p.flags.relayUpstream,
 		Log: p.log.With("component", "relay"), Registerer: p.registry,
 	})
-	return err
-}
-
-// passOn passes agents on until ctx ends.
-func (p *collectorParts) passOn(ctx context.Context) error {
-	if p.relay == nil {
-		<-ctx.Done()
-		return nil
+	if err != nil {
+		return err
 	}
-	return p.relay.Run(ctx)
+	p.opened = append(p.opened, passing)
+	p.add("relay", passing.Run)
+	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"path/filepath"
 
 	"github.com/prometheus/prometheus/storage"
@@ -24,7 +23,12 @@ func (p *collectorParts) makeRollups() error {
 		Hold: p.store.Refuse, Types: p.types,
 		Log: p.log.With("component", "rollup"), Registerer: p.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	p.opened = append(p.opened, p.rollups)
+	p.add("rollup", p.rollups.Run)
+	return nil
 }
 
 // types are those of the metrics that agents have told about, by name.
@@ -43,13 +47,4 @@ func (p *collectorParts) history() storage.SampleAndChunkQueryable {
 		return p.store
 	}
 	return p.rollups
-}
-
-// rollUp makes rollups until ctx ends.
-func (p *collectorParts) rollUp(ctx context.Context) error {
-	if p.rollups == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return p.rollups.Run(ctx)
 }

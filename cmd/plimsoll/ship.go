@@ -34,7 +34,7 @@ func (p *collectorParts) externalLabels() map[string]string {
 
 // makeShipper makes what copies blocks into a bucket, if a file names one. It
 // comes before the store, which asks it what may be merged.
-func (p *collectorParts) makeShipper(ctx context.Context) (err error) {
+func (p *collectorParts) makeShipper(ctx context.Context) error {
 	if p.flags.bucket == "" {
 		return nil
 	}
@@ -42,14 +42,20 @@ func (p *collectorParts) makeShipper(ctx context.Context) (err error) {
 		return usage(fmt.Errorf("--objstore.config-file and --storage.tsdb.delay-compact-file.path: " +
 			"either the collector copies its blocks or a sidecar does, leave one of them out"))
 	}
-	if p.bucket, err = ship.OpenBucket(ctx, p.flags.bucket); err != nil {
+	bucket, err := ship.OpenBucket(ctx, p.flags.bucket)
+	if err != nil {
 		return usage(fmt.Errorf("--objstore.config-file: %w", err))
 	}
+	p.opened = append(p.opened, bucket)
 	p.shipper, err = ship.New(ship.Options{
-		Dir: filepath.Join(p.flags.data, storeDir), Bucket: p.bucket, ExternalLabels: p.externalLabels(),
+		Dir: filepath.Join(p.flags.data, storeDir), Bucket: bucket, ExternalLabels: p.externalLabels(),
 		Log: p.log.With("component", "ship"), Registerer: p.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	p.add("ship", p.shipper.Run)
+	return nil
 }
 
 // holdBack says which blocks must not be merged yet, or is nil.
@@ -61,13 +67,4 @@ func (p *collectorParts) holdBack() tsdb.BlockExcludeFilterFunc {
 		return ship.HoldBack(p.flags.delayCompact)
 	}
 	return nil
-}
-
-// copyBlocks copies until ctx ends.
-func (p *collectorParts) copyBlocks(ctx context.Context) error {
-	if p.shipper == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return p.shipper.Run(ctx)
 }

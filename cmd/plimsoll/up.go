@@ -30,11 +30,11 @@ func (c *upCommand) run(ctx context.Context) error {
 	}
 	p, err := newCollector(ctx, c.collectorFlags, c.flagValues("up"), c.log())
 	if err != nil {
-		return err
+		return unlessTold(ctx, err)
 	}
 	a, err := c.newAgent(ctx, p)
 	if err != nil {
-		return errors.Join(err, p.close())
+		return unlessTold(ctx, errors.Join(err, p.close()))
 	}
 	fmt.Fprintf(c.stdout, "Plimsoll is up: %s\n%s", p.server.URL(), p.invitation())
 	collect := func(ctx context.Context) error { return p.run(ctx, c.hangup) }

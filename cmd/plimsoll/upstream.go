@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -21,6 +22,9 @@ const upstreamPath = "/upstream"
 
 // makeUpstream makes what asks another engine, if there is one to ask.
 func (p *collectorParts) makeUpstream() (err error) {
+	if p.flags.upstream == nil && p.flags.upstreamConfig != "" {
+		return usage(errors.New("--query.client.config.file is about how --query.upstream is asked; give that as well, or neither"))
+	}
 	if p.flags.upstream == nil {
 		return nil
 	}
@@ -31,6 +35,7 @@ func (p *collectorParts) makeUpstream() (err error) {
 	if err != nil {
 		return usage(fmt.Errorf("--query.upstream: %w", err))
 	}
+	p.opened = append(p.opened, p.upstream)
 	return nil
 }
 

@@ -83,7 +83,7 @@ type address struct{ into **url.URL }
 func (a address) Set(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%s is not the address of a collector, write it like http://127.0.0.1:9900", conf.Quote(text))
+		return fmt.Errorf("%s is not an address by HTTP, write it like http://127.0.0.1:9900", conf.Quote(text))
 	}
 	*a.into = u
 	return nil

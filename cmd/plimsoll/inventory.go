@@ -6,15 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/prometheus/promql"
-
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
 	"github.com/plimsoll-io/plimsoll/collector/query"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/swarm"
 )
 
 // makeInventory needs the store and the platform.
-func (p *collectorParts) makeInventory(engine *promql.Engine) {
+func (p *collectorParts) makeInventory() error {
+	engine := p.engine("inventory")
 	p.inventory = inventory.New(inventory.Options{
 		Query: func(ctx context.Context, promql string, at time.Time) ([]query.Sample, error) {
 			return query.Instant(ctx, engine, p.store, promql, at, 0)
@@ -22,6 +21,8 @@ func (p *collectorParts) makeInventory(engine *promql.Engine) {
 		Declarers: map[string]inventory.Declarer{"swarm": &declarer{platform: p.platform}},
 		Log:       p.log.With("component", "inventory"), Registerer: p.registry,
 	})
+	p.add("inventory", p.inventory.Run)
+	return nil
 }
 
 // declarer is how the inventory sees a Swarm.
