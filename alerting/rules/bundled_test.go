@@ -100,12 +100,22 @@ type moment struct {
 
 func TestPack(t *testing.T) {
 	const (
-		near      = "ContainerMemoryNearLimit warning: Container web on n1 uses 95% of its memory limit"
-		full      = "ContainerMemoryNearLimit critical: Container web on n1 uses 98% of its memory limit"
-		throttled = "ContainerCPUThrottled warning: Container web on n1 is held back by its CPU limit in 60% of all periods"
-		killed    = "ContainerOOMKilled critical: Container web on n1 ran out of memory, and the kernel killed in it 1 time(s) within 5 minutes"
-		down      = "AgentDown critical: Nothing has been heard of node n1 for 15 seconds or longer"
+		near       = "ContainerMemoryNearLimit warning: Container web on n1 uses 95% of its memory limit"
+		full       = "ContainerMemoryNearLimit critical: Container web on n1 uses 98% of its memory limit"
+		throttled  = "ContainerCPUThrottled warning: Container web on n1 is held back by its CPU limit in 60% of all periods"
+		killed     = "ContainerOOMKilled critical: Container web on n1 ran out of memory, and the kernel killed in it 1 time(s) within 5 minutes"
+		down       = "AgentDown critical: Nothing has been heard of node n1 for 15 seconds or longer"
+		filling    = "CollectorDiskFilling warning: In 5h 33m 20s the disk of collector c1 will have no room for more samples"
+		refusing   = "CollectorRefusesSamples critical: Collector c1 takes no samples, as its disk is nearly full or cannot be written"
+		damaged    = "CollectorDataDamaged warning: Collector c1 has set 2 damaged part(s) of its data aside"
+		leaderless = "NobodyLeads critical: None of the collectors scales, as far as c1 is told"
+		unrenewed  = "AgentCertificateExpiring warning: The agent of node n1 does not renew its certificate, and its stream ends in "
+		aging      = "AuthorityExpiring warning: In 59d 23h 59m 50s the authority of collector c1 expires, and with it the certificates of all its nodes"
 	)
+	// own is a series of the collector's own.
+	own := func(name, values string) string {
+		return name + `{job="plimsoll-collector", instance="c1"} ` + values
+	}
 	// web is a series of a container as the agent labels it.
 	web := func(name, values string) string {
 		return name + `{id="/docker/aa", name="web", image="nginx", node="n1", job="cadvisor"} ` + values
@@ -221,6 +231,34 @@ func TestPack(t *testing.T) {
 		"an agent that is not heard of is down after 15 s, whatever its connection was": {
 			[]string{`up{job="plimsoll-agent", node="n1", instance="10.0.0.1:4711"} 1x10 0x20 stale`, `up{job="plimsoll-agent", node="n1", instance="10.0.0.1:4712"} _x30 1x60`},
 			[]moment{{60 * time.Second, ""}, {65 * time.Second, ""}, {70 * time.Second, down}, {145 * time.Second, down}, {155 * time.Second, ""}},
+		},
+		"a disk that fills within a day is told once that has been so for five minutes": {
+			[]string{own("plimsoll_store_disk_seconds_until_full", "90000x10 20000x100"), own("plimsoll_store_disk_refusing", "0x200")},
+			[]moment{{340 * time.Second, ""}, {355 * time.Second, filling}},
+		},
+		"a disk that has stopped filling is not told": {
+			[]string{own("plimsoll_store_disk_seconds_until_full", "20000x40 stale"), own("plimsoll_store_disk_refusing", "0x200")},
+			[]moment{{400 * time.Second, ""}},
+		},
+		"a disk that is full is not about to be": {
+			[]string{own("plimsoll_store_disk_seconds_until_full", "20000x80 0x80"), own("plimsoll_store_disk_refusing", "0x80 1x20 0x80")},
+			[]moment{{400 * time.Second, filling}, {430 * time.Second, ""}, {440 * time.Second, refusing}, {500 * time.Second, refusing}, {515 * time.Second, ""}},
+		},
+		"a pair in which nobody leads is said after 30 s": {
+			[]string{own("plimsoll_lease_decided", "1x5 0x12 1x10")},
+			[]moment{{50 * time.Second, ""}, {60 * time.Second, leaderless}, {100 * time.Second, ""}},
+		},
+		"damaged data is told at once": {
+			[]string{own("plimsoll_store_losses", "0x5 2x20")},
+			[]moment{{25 * time.Second, ""}, {30 * time.Second, damaged}},
+		},
+		"a node that does not renew its certificate is told a minute after it is late, as long as it streams": {
+			[]string{`plimsoll_collector_identity_overdue_expires_timestamp_seconds{job="plimsoll-collector", instance="c1", node="n1"} _x2 14400x20 stale`},
+			[]moment{{65 * time.Second, ""}, {70 * time.Second, unrenewed + "3h 58m 50s"}, {110 * time.Second, unrenewed + "3h 58m 10s"}, {120 * time.Second, ""}},
+		},
+		"an authority is told to be rotated 60 days before its end": {
+			[]string{own("plimsoll_collector_identity_authority_expires_timestamp_seconds", "5184000x10 320544000x10")},
+			[]moment{{0, ""}, {10 * time.Second, aging}, {60 * time.Second, ""}},
 		},
 		"a node that was taken away is not down": {
 			[]string{`up{job="plimsoll-agent", node="n1"} 1x10 stale`},
