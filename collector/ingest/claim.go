@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
 // node is a machine whose agents have been heard of.
@@ -63,6 +65,9 @@ func (s *Server) leave(x *session) {
 // claim makes the spool x's own. An older stream of the same spool, of an agent
 // that has lost its connection before the collector noticed, ends first.
 func (s *Server) claim(x *session) error {
+	if s.copied(x) {
+		return x.disown()
+	}
 	if old := s.assign(x); old != nil {
 		old.end(status.Error(codes.Aborted, "another stream of this spool has begun; if no reconnect explains it, two agents use copies of one spool directory"))
 	}
@@ -82,6 +87,33 @@ func (s *Server) claim(x *session) error {
 	}
 	s.connected(x)
 	return nil
+}
+
+// copied tells whether x's spool streams from another boot at this moment, which
+// is then of another machine: one of the two spools is a copy. That it is a boot
+// that has ended, and nobody has noticed, costs a new identity.
+func (s *Server) copied(x *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sp, boot := s.spools[x.hello.GetSpoolId()], x.hello.GetBootId()
+	if sp == nil || sp.session == nil || boot == "" {
+		return false
+	}
+	other := sp.session.hello.GetBootId()
+	return other != "" && other != boot
+}
+
+// disown tells an agent of more frames than its spool has: it gives the spool
+// another identity and comes again, before frames of two are taken for one's.
+func (x *session) disown() error {
+	x.server.log.Warn("two agents use copies of one spool directory; the one that came last goes on under another identity",
+		"node", x.hello.GetNode(), "agent", x.hello.GetSpoolId())
+	if err := x.stream.Send(&plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Welcome{Welcome: &plimsollv1.Welcome{
+		ResumeFrom: min(x.hello.GetNextSeq(), maxSeq) + 1, WallClockMs: time.Now().UnixMilli(),
+	}}}); err != nil {
+		return err
+	}
+	return status.Error(codes.Aborted, "this spool streams from another machine")
 }
 
 // assign gives x its node and its spool, and returns the session that the spool

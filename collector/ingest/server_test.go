@@ -162,6 +162,38 @@ func TestTwoAgentsOfOneNodeAreBothStoredAndComplainedOf(t *testing.T) {
 	})
 }
 
+// Of frames of two under one number, the store would take the first for both.
+func TestACopyOfASpoolIsGivenAnotherIdentityAtOnce(t *testing.T) {
+	inBubble(t, Options{}, func(w *world) {
+		start := time.Now()
+		original, clone := hello(), hello()
+		original.BootId, clone.BootId, clone.NextSeq = "boot-1", "boot-2", 9
+		a := w.connect(original)
+		a.send(definition(1, start, 1, 2))
+		a.ack(1)
+		b := w.connect(clone)
+		if from := b.welcome.GetResumeFrom(); from != 10 {
+			t.Errorf("resume from %d, want 10, which the copy cannot", from)
+		}
+		if err := b.err(); status.Code(err) != codes.Aborted {
+			t.Errorf("the stream of the copy ended with %v, want Aborted", err)
+		}
+		a.send(values(2, start.Add(time.Second), 3, 4))
+		a.ack(2)
+		if !strings.Contains(w.log.String(), "copies of one spool directory") {
+			t.Errorf("said %s", w.log)
+		}
+		// A machine that has rebooted is itself.
+		if err := a.push.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if from := w.connect(clone).welcome.GetResumeFrom(); from != 3 {
+			t.Errorf("resume from %d, want 3", from)
+		}
+	})
+}
+
 func TestAHoleIsCounted(t *testing.T) {
 	inBubble(t, Options{}, func(w *world) {
 		drained := hello() // of a spool that has been drained elsewhere: no hole

@@ -18,10 +18,16 @@ import (
 // ext4 mounts a small file system on a file.
 func ext4(t *testing.T) string {
 	t.Helper()
+	_, dir := ext4Image(t)
+	return dir
+}
+
+func ext4Image(t *testing.T) (image, dir string) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root mounts file systems")
 	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	image, dir = filepath.Join(t.TempDir(), "image"), t.TempDir()
 	for _, args := range [][]string{
 		{"truncate", "-s", "48M", image},
 		{"mkfs.ext4", "-q", "-m", "0", image},
@@ -36,7 +42,7 @@ func ext4(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return dir
+	return image, dir
 }
 
 // sender does with a store what ingest does: it acknowledges what has been

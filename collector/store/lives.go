@@ -138,7 +138,7 @@ func (s *Store) open(ctx context.Context) (*life, error) {
 
 // roomToOpen says what is lacking to open the data directory for writing.
 func (s *Store) roomToOpen() error {
-	if err := s.guard.has(toReplay(s.dir)); err != nil {
+	if err := s.guard.has(toReplay(s.dir, false)); err != nil {
 		return err
 	}
 	return probe(s.dir)
@@ -153,6 +153,9 @@ func (s *Store) bear(ctx context.Context, dir string, shadow bool) (*life, error
 		return nil, fmt.Errorf("check %s: %w", dir, err)
 	}
 	for try := 1; ; try++ {
+		if err := unpack(dir); err != nil {
+			return nil, fmt.Errorf("late samples in %s: %w", dir, err)
+		}
 		before, err := remember(dir, s.last)
 		if err != nil {
 			return nil, err

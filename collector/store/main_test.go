@@ -23,8 +23,9 @@ const (
 )
 
 var deeds = map[string]func(dir string) error{
-	"store for ever":       storeForEver,
-	"close on a full disk": closeOnAFullDisk,
+	"store for ever":            storeForEver,
+	"close on a full disk":      closeOnAFullDisk,
+	"store until the disk dies": storeUntilTheDiskDies,
 }
 
 func TestMain(m *testing.M) {

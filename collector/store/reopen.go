@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/prometheus/prometheus/tsdb/wlog"
 )
 
 // Reopen closes the TSDB and opens it anew, which is the remedy for a write or a
@@ -125,23 +127,34 @@ func (s *Store) mend(ctx context.Context) {
 	s.log.Info("the store is open")
 }
 
-// toReplay is how many bytes the TSDB may write while it opens a directory: the
-// chunks that were full and not yet on disk when it was left.
+// toReplay is how many bytes are written while a directory is opened: by the TSDB
+// the chunks that were full and not yet on disk when it was left.
 //
 // It packs each minute, of a head of some three hours, and buffers 4 MiB of what
 // it packs; a log takes about twice the space of the chunks that are made of it.
 // So if chunks are there, they are nearly all. If an opening has not come to its
 // end, perhaps because that was too little, it is better to count with all.
-func toReplay(dir string) int64 {
+//
+// If samples came late, their log is written anew and all is packed again, see
+// unpack; in a shadow beside what is there, else segment by segment and in its
+// place.
+func toReplay(dir string, shadow bool) int64 {
 	const buffer = 4 << 20
-	logs := size(filepath.Join(dir, walDir)) + size(filepath.Join(dir, wblDir))
+	late := size(filepath.Join(dir, wblDir))
+	logs := size(filepath.Join(dir, walDir)) + late
 	packed := size(filepath.Join(dir, headChunksDir))
+	again := late
+	if !shadow {
+		again = min(late, wlog.DefaultSegmentSize)
+	}
 	_, err := os.Lstat(filepath.Join(dir, keepDir))
 	switch {
 	case err == nil:
-		return needAtLeast + logs
-	case packed > logs/16:
+		return needAtLeast + logs + again
+	case late > 0 && !shadow:
+		return needAtLeast + max(0, logs/2-packed) + again
+	case late == 0 && packed > logs/16:
 		return needAtLeast + min(logs/2, buffer+logs/16)
 	}
-	return needAtLeast + logs/2
+	return needAtLeast + logs/2 + again
 }

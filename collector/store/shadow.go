@@ -31,7 +31,7 @@ func (s *Store) openShadow(ctx context.Context) (*life, error) {
 		for _, parent := range memoryDirs() {
 			room := int64(needAtLeast)
 			if logs != nil {
-				room = toReplay(s.dir)
+				room = toReplay(s.dir, true)
 			}
 			l, err := s.openShadowIn(ctx, parent, room, logs)
 			if err == nil {

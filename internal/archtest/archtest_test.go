@@ -62,7 +62,7 @@ var mayImport = map[string][]string{
 	"bench":              {"agent", "collector", "scaler", "proto", "internal"},
 	"test":               {"internal"},
 	"test/power":         {"collector/store"},
-	"test/lease":         {"agent/vote", "collector/lease"},
+	"test/lease":         {"agent/vote", "collector/lease", "proto"},
 	"test/identity":      {"agent/enroll", "collector/identity", "proto", "internal"},
 	"test/differential":  {"collector", "internal"},
 	"test/delivery":      {"agent", "collector", "internal"},

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,11 +82,18 @@ type process struct {
 // start runs plimsoll with args and ends it with the test.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startUnder(t, nil, args...)
+}
+
+// startUnder does so by a command that becomes plimsoll, such as prlimit.
+func startUnder(t *testing.T, command []string, args ...string) *process {
+	t.Helper()
 	path, err := installed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 1024), ended: make(chan struct{})}
+	line := append(append(slices.Clone(command), path), args...)
+	p := &process{t: t, cmd: exec.Command(line[0], line[1:]...), lines: make(chan string, 1024), ended: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

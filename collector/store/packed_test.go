@@ -1,0 +1,146 @@
+package store
+
+import (
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+)
+
+// late appends to each of n series one sample at second 82,000 and then, behind
+// it, those of the seconds from..to-1, a commit each. No value is like another,
+// so that they take space.
+func late(t *testing.T, s *Store, n, from, to int) {
+	t.Helper()
+	chance := rand.New(rand.NewPCG(uint64(from), 0))
+	for at := from - 1; at < to; at++ {
+		app := s.AppenderV2(t.Context())
+		ms := noon.UnixMilli() + int64(at)*1000
+		if at < from {
+			ms = noon.UnixMilli() + 82_000_000
+		}
+		for _, l := range series(n) {
+			v := chance.Float64()
+			if at < from {
+				v = 1
+			}
+			if _, err := app.Append(0, l, 0, ms, v, nil, nil, storage.AOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := app.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// has fails the test unless each of n series has want samples.
+func has(t *testing.T, s *Store, n, want int) {
+	t.Helper()
+	q, err := s.Querier(math.MinInt64, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = q.Close() }()
+	missing, found := 0, 0
+	var it chunkenc.Iterator
+	for set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", "m")); set.Next(); found++ {
+		it = set.At().Iterator(it)
+		left := want
+		for it.Next() == chunkenc.ValFloat {
+			left--
+		}
+		missing += left
+	}
+	if found != n || missing != 0 {
+		t.Errorf("%d series, want %d; %d of %d samples are missing", found, n, missing, n*want)
+	}
+}
+
+// The TSDB forgets late samples in favour of packed chunks that a kill has taken
+// along.
+func TestLateSamplesSurviveOneKillAfterAnother(t *testing.T) {
+	const many = 5000
+	s := open(t, Options{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	late(t, s, many, 0, 130)
+	dir := copied(t, s.Dir())
+	logs, err := numbered(filepath.Join(dir, walDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// This kill came in the middle of a write.
+	damage(t, filepath.Join(dir, walDir, logs[len(logs)-1].name), func(b []byte) []byte { return append(b, 2, 1, 1) })
+	for range 3 {
+		s := open(t, Options{Dir: dir})
+		dir = copied(t, dir)
+		mustClose(t, s)
+	}
+	after := open(t, Options{Dir: dir})
+	defer mustClose(t, after)
+	has(t, after, many, 131)
+}
+
+func TestLateSamplesSurviveAKillWhileABlockIsMadeOfThem(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	late(t, s, 10, 0, 20)
+	if _, err := tsdb.NewOOOCompactionHead(t.Context(), s.life.db.Head()); err != nil {
+		t.Fatal(err)
+	}
+	late(t, s, 10, 30, 50)
+	after := open(t, Options{Dir: copied(t, s.Dir())})
+	defer mustClose(t, after)
+	has(t, after, 10, 41)
+}
+
+// A series that was gone from memory and came back has two numbers in the log.
+func TestLateSamplesOfASeriesThatCameBackSurviveRestarts(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	mustPut(t, s, series(10), 0, 1)
+	other := []labels.Labels{labels.FromStrings("__name__", "other")}
+	for minute := range 6 * 60 {
+		mustPut(t, s, other, minute*60, minute*60+1)
+	}
+	if err := s.life.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.HeadSeries(); n != 1 {
+		t.Fatalf("%d series are in memory", n)
+	}
+	mustPut(t, s, series(10), 80_000, 80_001)
+	mustClose(t, s)
+
+	s = open(t, Options{Dir: dir})
+	late(t, s, 10, 70_000, 70_050)
+	mustClose(t, s)
+
+	s = open(t, Options{Dir: dir})
+	defer mustClose(t, s)
+	has(t, s, 10, 53)
+}
+
+func TestWhatIsPackedStaysWhereNothingCameLate(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	mustPut(t, s, series(10), 0, 1000)
+	s.life.db.ForceHeadMMap()
+	mustClose(t, s)
+	before := size(filepath.Join(dir, headChunksDir))
+	if before == 0 {
+		t.Fatal("nothing is packed")
+	}
+	s = open(t, Options{Dir: dir})
+	defer mustClose(t, s)
+	if _, err := os.Stat(filepath.Join(dir, headChunksDir, "000001")); err != nil {
+		t.Error(err)
+	}
+	each(t, s, 10, 1000)
+}
