@@ -2,6 +2,7 @@ package vote
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -23,11 +24,16 @@ const (
 // collector that does not ask is none of a pair, or away.
 func (v *Voter) Run(ctx context.Context, collector grpc.ClientConnInterface) error {
 	client := plimsollv1.NewLeaseServiceClient(collector)
+	told := false
 	for {
 		err := v.attend(ctx, client)
 		delay := retryDelay
-		if status.Code(err) == codes.Unimplemented {
+		switch {
+		case status.Code(err) == codes.Unimplemented:
 			delay = aloneDelay
+		case errors.Is(err, errQuestion) && !told:
+			told = true // once: it will ask again
+			v.log.Warn("a collector of a pair asks what no collector should, and is not answered", "err", err)
 		}
 		select {
 		case <-ctx.Done():

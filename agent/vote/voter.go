@@ -3,7 +3,9 @@
 package vote
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -21,10 +23,14 @@ const (
 	maxNameLength = 128
 )
 
+// errQuestion marks what is wrong with a question.
+var errQuestion = errors.New("refused")
+
 // Voter remembers who it is lent to. One voter answers all collectors of its
 // agent; its methods may be called concurrently.
 type Voter struct {
 	node  string
+	log   *slog.Logger
 	begun time.Time
 
 	mu     sync.Mutex
@@ -35,7 +41,9 @@ type Voter struct {
 }
 
 // NewVoter returns a voter for a node that is silent for MaxTTL.
-func NewVoter(node string) *Voter { return &Voter{node: node, begun: time.Now()} }
+func NewVoter(node string, log *slog.Logger) *Voter {
+	return &Voter{node: node, log: log, begun: time.Now()}
+}
 
 // Answer is the voter's answer to what a candidate asks. The error says what is
 // wrong with a question that no candidate should ask.
@@ -44,11 +52,11 @@ func (v *Voter) Answer(ask *plimsollv1.VoteResponse) (*plimsollv1.VoteRequest, e
 	now := time.Now()
 	switch {
 	case candidate == "" || len(candidate) > maxNameLength:
-		return nil, fmt.Errorf("a candidate's name of %d bytes, want 1 to %d", len(candidate), maxNameLength)
+		return nil, fmt.Errorf("%w: a candidate's name of %d bytes, want 1 to %d", errQuestion, len(candidate), maxNameLength)
 	case ttl > MaxTTL:
-		return nil, fmt.Errorf("a lease of %v, want %v at most", ttl, MaxTTL)
+		return nil, fmt.Errorf("%w: a lease of %v, want %v at most", errQuestion, ttl, MaxTTL)
 	case ask.GetEpoch() > uint64(max(0, now.Unix()))+maxAhead:
-		return nil, fmt.Errorf("epoch %d is years ahead of this node's clock", ask.GetEpoch())
+		return nil, fmt.Errorf("%w: epoch %d is years ahead of this node's clock, %v; set it", errQuestion, ask.GetEpoch(), now.UTC().Format(time.DateTime))
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

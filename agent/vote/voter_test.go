@@ -1,6 +1,7 @@
 package vote
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,7 +29,7 @@ func (a asked) grants(candidate string, epoch uint64, ttl time.Duration) bool {
 }
 
 func settled(t *testing.T) asked {
-	v := asked{t, NewVoter("n")}
+	v := asked{t, NewVoter("n", slog.New(slog.DiscardHandler))}
 	<-time.After(MaxTTL)
 	return v
 }
@@ -91,7 +92,7 @@ func TestALeaseThatIsGivenBackIsFreeAtOnce(t *testing.T) {
 
 func TestAVoterThatJustBeganGrantsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := asked{t, NewVoter("n")}
+		v := asked{t, NewVoter("n", slog.New(slog.DiscardHandler))}
 		<-time.After(MaxTTL - time.Millisecond)
 		if v.grants("a", 5, time.Second) {
 			t.Error("it may have been lent to another before its restart")

@@ -29,8 +29,9 @@ const (
 	// to last, and those that were taken away do not for ever.
 	Forget = 10 * time.Minute
 	// maxAhead is how far an epoch may be above the Unix time in seconds; a voter
-	// that says more is not believed.
-	maxAhead = 10 * 365 * 24 * 60 * 60
+	// that says more is not believed. Voters grant twice as much, so that what
+	// follows the highest that is believed is granted.
+	maxAhead = 5 * 365 * 24 * 60 * 60
 )
 
 // Options are what a lease works with.
@@ -78,12 +79,15 @@ type Lease struct {
 	known   map[string]struct{}
 	certain bool                 // known has been told
 	epoch   uint64               // what this one asks for; 0 if it asks for nothing
-	highest uint64               // epoch that any voter has told
+	highest uint64               // epoch that any voter has told, or that was given back
 	round   uint64               // of the last questions
 	asked   map[uint64]time.Time // rounds that can still be answered
 	rest    int                  // rounds to let pass before the next attempt
-	tries   int                  // rounds since it first asked for epoch
-	led     bool                 // at the last look, for the log
+	// notBefore is when agents that can reach this collector will have done so; to
+	// count only the first would be to count a majority of one.
+	notBefore time.Time
+	tries     int  // rounds since it first asked for epoch
+	led       bool // at the last look, for the log
 }
 
 // voter is an agent that can be asked, or was.
@@ -135,12 +139,12 @@ func (l *Lease) held(now time.Time) bool {
 	if l.epoch == 0 || !l.certain {
 		return false
 	}
-	granted, electorate := l.count(now, func(v *voter) bool { return now.Before(v.until) })
+	granted, electorate := l.count(func(v *voter) bool { return now.Before(v.until) })
 	return 2*granted > electorate
 }
 
 // count returns how many of those that count are so.
-func (l *Lease) count(now time.Time, so func(*voter) bool) (are, electorate int) {
+func (l *Lease) count(so func(*voter) bool) (are, electorate int) {
 	electorate = len(l.known)
 	for node, v := range l.voters {
 		if _, known := l.known[node]; !known {
@@ -164,8 +168,8 @@ func (l *Lease) State() State {
 	} else {
 		s.Leader = l.other(now)
 	}
-	s.Granted, s.Known = l.count(now, func(v *voter) bool { return l.epoch != 0 && now.Before(v.until) })
-	s.Voters, _ = l.count(now, func(v *voter) bool { return v.ask != nil })
+	s.Granted, s.Known = l.count(func(v *voter) bool { return l.epoch != 0 && now.Before(v.until) })
+	s.Voters, _ = l.count(func(v *voter) bool { return v.ask != nil })
 	return s
 }
 
@@ -177,7 +181,7 @@ func (l *Lease) other(now time.Time) string {
 			lent[v.holder]++
 		}
 	}
-	_, electorate := l.count(now, func(*voter) bool { return false })
+	_, electorate := l.count(func(*voter) bool { return false })
 	for holder, n := range lent {
 		if 2*n > electorate {
 			return holder
@@ -190,13 +194,9 @@ func (l *Lease) other(now time.Time) string {
 // It runs once.
 func (l *Lease) Run(ctx context.Context) error {
 	defer close(l.done)
-	// Agents that can reach this collector have done so by then; to count only
-	// the first would be to count a majority of one.
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-time.After(maxTTL):
-	}
+	l.mu.Lock()
+	l.notBefore = time.Now().Add(maxTTL)
+	l.mu.Unlock()
 	tick := time.NewTicker(l.opts.TTL / rounds)
 	defer tick.Stop()
 	for {
@@ -231,7 +231,7 @@ func (l *Lease) turn(known []string, err error) {
 		for _, node := range known {
 			l.known[node] = struct{}{}
 		}
-	} else if !errors.Is(err, context.Canceled) {
+	} else if !errors.Is(err, context.Canceled) && !now.Before(l.notBefore) {
 		// The nodes of the last round are as good as any for one more.
 		l.log.Warn("cannot tell which nodes there are", "err", err)
 	}
@@ -263,7 +263,7 @@ func (l *Lease) turn(known []string, err error) {
 		return
 	case l.rest > 0:
 		l.rest--
-	case l.certain && leader == "" && l.silent(now):
+	case l.certain && leader == "" && !now.Before(l.notBefore) && l.silent(now):
 		l.epoch, l.tries = max(l.highest+1, uint64(max(1, now.Unix()))), 0
 	}
 	l.ask(l.epoch, l.opts.TTL)
@@ -271,13 +271,15 @@ func (l *Lease) turn(known []string, err error) {
 
 // silent tells whether enough voters say that they are lent to nobody.
 func (l *Lease) silent(now time.Time) bool {
-	free, electorate := l.count(now, func(v *voter) bool { return v.ask != nil && (v.holder == "" || !now.Before(v.lent)) })
+	free, electorate := l.count(func(v *voter) bool { return v.ask != nil && (v.holder == "" || !now.Before(v.lent)) })
 	return 2*free > electorate
 }
 
 // withdraw ends an attempt, or a lease that was lost. The others' attempts come
-// at other times.
+// at other times, and the next of this one has another epoch: grants of this one
+// that are still on their way were given back.
 func (l *Lease) withdraw() {
+	l.highest = max(l.highest, l.epoch)
 	l.epoch, l.rest = 0, 1+rand.IntN(rounds)
 	for _, v := range l.voters {
 		v.until = time.Time{}

@@ -10,15 +10,17 @@ import (
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
-// Bounds of what a voter may say, and how many there may be.
+// Bounds of what a voter may say and how long it may say nothing, and how many
+// there may be.
 const (
 	maxNameBytes = 253
+	helloTimeout = 10 * time.Second
 	maxVoters    = 10_000
 )
 
 // Vote asks one agent until it or this collector ends.
 func (l *Lease) Vote(stream grpc.BidiStreamingServer[plimsollv1.VoteRequest, plimsollv1.VoteResponse]) error {
-	first, err := stream.Recv()
+	first, err := l.first(stream)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (l *Lease) Vote(stream grpc.BidiStreamingServer[plimsollv1.VoteRequest, pli
 				}
 			default:
 			}
-			return status.Error(codes.Unavailable, "this collector ends")
+			return ending()
 		case question, ok := <-ask.questions:
 			if !ok {
 				return status.Errorf(codes.AlreadyExists, "node %q has opened another stream", node)
@@ -81,6 +83,31 @@ func (l *Lease) Vote(stream grpc.BidiStreamingServer[plimsollv1.VoteRequest, pli
 		}
 	}
 }
+
+// first is what an agent says first: who it is.
+func (l *Lease) first(stream grpc.BidiStreamingServer[plimsollv1.VoteRequest, plimsollv1.VoteResponse]) (*plimsollv1.VoteRequest, error) {
+	said, failed := make(chan *plimsollv1.VoteRequest, 1), make(chan error, 1)
+	go func() { // ends with the stream
+		first, err := stream.Recv()
+		if err != nil {
+			failed <- err
+			return
+		}
+		said <- first
+	}()
+	select {
+	case first := <-said:
+		return first, nil
+	case err := <-failed:
+		return nil, err
+	case <-time.After(helloTimeout):
+		return nil, status.Errorf(codes.DeadlineExceeded, "the agent has not said who it is within %v", helloTimeout)
+	case <-l.done:
+		return nil, ending()
+	}
+}
+
+func ending() error { return status.Error(codes.Unavailable, "this collector ends") }
 
 // seat is a stream's place among the voters.
 type seat struct {

@@ -17,11 +17,14 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/plimsoll-io/plimsoll/agent/vote"
 	"github.com/plimsoll-io/plimsoll/collector/lease"
+	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -123,18 +126,12 @@ func (w *world) startCollector(name string) {
 
 func (w *world) startAgent(i int) {
 	w.t.Helper()
-	v := vote.NewVoter(name(i))
+	v := vote.NewVoter(name(i), slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended []chan struct{}
 	var conns []*grpc.ClientConn
 	for c := range w.listeners {
-		conn, err := grpc.NewClient("passthrough:///"+c,
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-				return w.listeners[c].Load().DialContext(ctx)
-			}), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		conn := w.dial(c)
 		conns = append(conns, conn)
 		done := make(chan struct{})
 		ended = append(ended, done)
@@ -267,6 +264,29 @@ func TestTheOtherLeadsSoonAfterALeaderIsKilled(t *testing.T) {
 	}
 }
 
+func TestACollectorThatJustCameBackLeadsNoLaterThanAnyOther(t *testing.T) {
+	for seed := range uint64(5) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed, "a", "b")
+			w.watch(30 * time.Second)
+			first := w.leaders()[0]
+			other := map[string]string{"a": "b", "b": "a"}[first]
+			w.collectors[other].stop(true)
+			w.startCollector(other)
+			w.watch(5 * time.Second)
+			if s := w.collectors[other].State(); s.Leader != w.collectors[first].State().Name {
+				t.Errorf("5 s after its start it says %+v", s)
+			}
+			w.watch(6 * time.Second)
+			w.collectors[first].stop(true)
+			delete(w.collectors, first)
+			if took := w.watch(15 * time.Second); took > 7*time.Second {
+				t.Errorf("it took the other %v to lead", took)
+			}
+		})
+	}
+}
+
 func TestALeaderThatEndsOnPurposeIsFollowedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, "a", "b")
@@ -334,24 +354,6 @@ func TestAnswersThatComeLateDoNotMakeALeaseLonger(t *testing.T) {
 	})
 }
 
-func TestACollectorThatCannotTellItsNodesDoesNotLead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, err := lease.New(lease.Options{Name: "a", Known: func(context.Context) ([]string, error) { return nil, io.ErrUnexpectedEOF }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := newWorld(t, 5, "b")
-		w.collectors["b"].stop(true)
-		w.collectors = map[string]*candidate{}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		_ = l.Run(ctx)
-		if _, held := l.Held(); held {
-			t.Error("it leads without having been told who counts")
-		}
-	})
-}
-
 // What may happen does, for three minutes; then all is well again.
 func TestWhateverHappensNoTwoLeadAndOneDoesInTheEnd(t *testing.T) {
 	seeds := uint64(10)
@@ -391,4 +393,98 @@ func TestWhateverHappensNoTwoLeadAndOneDoesInTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// dial opens a connection to a collector as an agent would.
+func (w *world) dial(collector string) *grpc.ClientConn {
+	w.t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+collector,
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return w.listeners[collector].Load().DialContext(ctx)
+		}), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
+}
+
+// One agent says what none may, to both collectors, for as long as they listen.
+// That it lends itself to both at once is beyond what a majority can bear: then
+// the epoch of what they write decides.
+func TestAnAgentThatLiesKeepsTheOthersFromNothing(t *testing.T) {
+	for what, lie := range map[string]*plimsollv1.VoteRequest{
+		"an epoch in ten years":      {Epoch: 10 * 365 * 24 * 60 * 60},
+		"the last epoch":             {Epoch: 1<<64 - 1 - 1<<40},
+		"a holder that there is not": {Holder: "nobody", RemainingMs: 1<<32 - 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 8, "a", "b")
+				w.agents[4].stop()
+				for c := range w.listeners {
+					conn := w.dial(c)
+					ctx, cancel := context.WithCancel(t.Context())
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						for ctx.Err() == nil {
+							liar(ctx, conn, lie)
+							<-time.After(time.Second)
+						}
+					}()
+					defer func() { cancel(); <-done; conn.Close() }()
+				}
+				w.watch(30 * time.Second)
+				leaders := w.leaders()
+				w.watch(time.Minute)
+				if now := w.leaders(); len(leaders) != 1 || !slices.Equal(now, leaders) {
+					t.Errorf("%v led, and now %v", leaders, now)
+				}
+			})
+		})
+	}
+}
+
+func liar(ctx context.Context, conn *grpc.ClientConn, lie *plimsollv1.VoteRequest) {
+	stream, err := plimsollv1.NewLeaseServiceClient(conn).Vote(ctx)
+	if err != nil {
+		return
+	}
+	_ = stream.Send(&plimsollv1.VoteRequest{Node: name(4)})
+	for {
+		ask, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		_ = stream.Send(&plimsollv1.VoteRequest{
+			Round: ask.GetRound(), Epoch: uint64(time.Now().Unix()) + lie.GetEpoch(),
+			Holder: lie.GetHolder(), RemainingMs: lie.GetRemainingMs(),
+		})
+	}
+}
+
+func TestAStreamThatSaysNothingIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 9, "a")
+		conn := w.dial("a")
+		defer conn.Close()
+		silent := func() grpc.BidiStreamingClient[plimsollv1.VoteRequest, plimsollv1.VoteResponse] {
+			stream, err := plimsollv1.NewLeaseServiceClient(conn).Vote(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stream
+		}
+		began := time.Now()
+		if _, err := silent().Recv(); status.Code(err) != codes.DeadlineExceeded || time.Since(began) > 15*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		last := silent()
+		<-time.After(time.Second)
+		w.collectors["a"].stop(false)
+		delete(w.collectors, "a")
+		if _, err := last.Recv(); status.Code(err) != codes.Unavailable {
+			t.Errorf("of a collector that ends: %v", err)
+		}
+	})
 }
