@@ -110,6 +110,33 @@ func TestOneBadSampleCostsItselfAlone(t *testing.T) {
 	}
 }
 
+// What is sent after the bad sample, while that is searched for, must not be
+// older than what the target has taken meanwhile.
+func TestABadSampleDoesNotCostItsOwnSeriesTheRest(t *testing.T) {
+	tg := newTarget(t, 0) // takes nothing out of order
+	now := time.Now().UnixMilli()
+	dir, cfg, ls := t.TempDir(), configured(t, quick(tg.server.URL, version1)), container(1, "c")
+	first := start(t, Options{Dir: dir}, cfg)
+	hand(t, first.Forwarder, now, ls, valued(1, 0))
+	first.drained(t)
+	first.stop()
+
+	f, err := Open(Options{Dir: dir}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(500) { // a batch
+		hand(t, f, now+i-1, ls, valued(1, float64(max(i-1, 0)))) // the first is too old, the second is there already
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, Options{Dir: dir}, cfg).drained(t)
+	if e.Dropped["http_400"] != 1 || e.Sent != 499 || tg.count() != 499 {
+		t.Errorf("%d at the target: %+v", tg.count(), e)
+	}
+}
+
 func TestATargetThatRefusesEverythingIsNotAskedForever(t *testing.T) {
 	tg := newTarget(t, 0)
 	tg.answers(func(_ int, _ []byte, w http.ResponseWriter, _ *http.Request) bool {

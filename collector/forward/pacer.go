@@ -43,17 +43,16 @@ func (p *pacer) succeeded() {
 }
 
 // failed begins the next pause, unless one has begun since: requests that were
-// on their way together fail together.
+// on their way together fail together. It lasts as long as was asked at least.
 func (p *pacer) failed(asked time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	if now.Before(p.until) && asked == 0 {
-		return
+	now, pause := time.Now(), asked
+	if !now.Before(p.until) {
+		p.pause = min(max(2*p.pause, p.least), p.most)
+		pause = max(pause, p.pause+rand.N(p.pause/4+1)) // not all senders of a fleet at once
 	}
-	p.pause = min(max(2*p.pause, p.least), p.most)
-	pause := p.pause + rand.N(p.pause/4+1) // not all senders of a fleet at once
-	if until := now.Add(max(pause, asked)); until.After(p.until) {
+	if until := now.Add(pause); until.After(p.until) {
 		p.until = until
 	}
 }

@@ -45,6 +45,20 @@ func TestPausesGrowAndEndWithASuccess(t *testing.T) {
 	})
 }
 
+// Each of the requests that are sent at a time gets the same answer.
+func TestOneRefusalOfManyRequestsIsOnePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer{least: 100 * time.Millisecond, most: 10 * time.Second}
+		from := time.Now()
+		for range 8 {
+			p.failed(time.Second)
+		}
+		if !p.wait(t.Context()) || time.Since(from) != time.Second {
+			t.Errorf("paused for %v, want the second that the target asks for", time.Since(from))
+		}
+	})
+}
+
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 	now := time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -20,6 +21,10 @@ func (f *Forwarder) Replicated(ctx context.Context) error {
 	for {
 		behind := ""
 		f.mu.Lock()
+		if len(f.config.Endpoints) == 0 {
+			f.mu.Unlock()
+			return errors.New("the configuration of forward names no endpoint that could have a copy")
+		}
 		for _, c := range f.config.Endpoints {
 			if r := f.spool.Reader(endpointName(c)); r != nil && !r.Done(end) {
 				behind = endpointName(c)

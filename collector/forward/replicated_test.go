@@ -42,3 +42,10 @@ func TestATargetThatIsAwayReplicatesNothing(t *testing.T) {
 		t.Errorf("error %v, want one that names the endpoint", err)
 	}
 }
+
+func TestNobodyReplicatesNothing(t *testing.T) {
+	r := start(t, Options{Dir: t.TempDir()}, Config{})
+	if r.Replicated(t.Context()) == nil {
+		t.Error("there is no endpoint, and all is said to be there")
+	}
+}

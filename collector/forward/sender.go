@@ -46,7 +46,11 @@ func (s *sender) deliver(whole batch) bool {
 		}
 		refused++
 		if b.samples > 1 && a.divisible() && s.dividing.Load() && asked < maxAsked && refused < maxRefused {
-			queue = append(queue, b.halves()...)
+			if halves := b.halves(); len(b.parts) == 1 { // no sample of a series may overtake another
+				queue = append(halves, queue...)
+			} else {
+				queue = append(queue, halves...)
+			}
 			continue
 		}
 		loss.add(s.refuse(a, b), a, b)

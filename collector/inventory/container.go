@@ -117,11 +117,8 @@ func (r *reading) readContainers() (found map[place]*Container, ok bool) {
 		return c
 	}
 	listed := func(l map[string]string, at float64) { of(l, at) }
-	ok = true
-	if r.recall != 0 {
-		ok = r.each(r.over("max", "container_last_seen"+workloads), listed) && ok
-	}
-	ok = r.each("container_last_seen"+workloads, listed) && ok
+	r.past("container_last_seen"+workloads, listed)
+	ok = r.each("container_last_seen"+workloads, listed)
 	ok = r.each("timestamp(container_cpu_usage_seconds_total"+workloads+")", func(l map[string]string, at float64) {
 		if c := of(l, at); c != nil {
 			c.live, c.recalled = true, false

@@ -1,13 +1,17 @@
 package inventory_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
+	"github.com/plimsoll-io/plimsoll/collector/query"
 )
 
 func expect(t *testing.T, got, want any) {
@@ -72,6 +76,37 @@ func TestTheContainersOfALostNodeAreStaleAndTheirAgeIsTold(t *testing.T) {
 
 const inventoryRemembers = 6 * time.Hour // by default
 
+// The first that an agent tells when it is back may be of itself alone.
+func TestTheContainersOfANodeThatIsBackHaveNotEndedBeforeItHadTimeToReadThem(t *testing.T) {
+	for name, collectorToo := range map[string]bool{"only the agent was away": false, "the collector as well": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, inventory.Options{})
+			f.seconds(10, "a", "1.0", "web", "db")
+			f.refresh()
+			f.ended("a", "web") // as ingest ends all series of a node that it gives up
+			f.ended("a", "db")
+			f.end("plimsoll_agent_build_info", "node", "a", "version", "1.0", "job", "plimsoll-agent")
+			f.inv.NodeLost("a", f.now)
+			f.pass(7 * time.Minute)
+			if collectorToo {
+				f.restart()
+			}
+			f.refresh()
+			f.seconds(1, "a", "1.0")
+			f.refresh()
+			expect(t, f.states(), states{"web": inventory.Stale, "db": inventory.Stale})
+			f.seconds(1, "a", "1.0", "web")
+			f.refresh()
+			expect(t, f.states(), states{"web": inventory.Running, "db": inventory.Stale})
+			for range 15 {
+				f.seconds(2, "a", "1.0", "web")
+				f.refresh()
+			}
+			expect(t, f.states(), states{"web": inventory.Running})
+		})
+	}
+}
+
 func TestAnAgentThatIsConnectedAndSilentHasStaleContainers(t *testing.T) {
 	f := newFleet(t, inventory.Options{})
 	f.seconds(10, "a", "1.0", "web")
@@ -118,6 +153,36 @@ func TestARestartOfTheCollectorForgetsNothingThatTheStoreHas(t *testing.T) {
 	}
 	expect(t, got, map[string]any{"lost": "lost", "there": "connected"})
 	expect(t, f.states(), states{"web": inventory.Stale, "db": inventory.Running})
+}
+
+// Whoever waits for the nodes, say to scale, does not wait for the rest.
+func TestNodesAreRecalledThoughThereAreTooManyContainers(t *testing.T) {
+	f := newFleet(t, inventory.Options{})
+	f.seconds(10, "a", "1.0", "web")
+	answer, asked := f.opts.Query, 0
+	f.opts.Query = func(ctx context.Context, promql string, at time.Time) ([]query.Sample, error) {
+		if strings.Contains(promql, "max_over_time") {
+			asked++
+		}
+		if strings.Contains(promql, "max_over_time((container_last_seen") {
+			return nil, errors.New("too many samples")
+		}
+		return answer(ctx, promql, at)
+	}
+	f.restart()
+	for range 2 {
+		asked = 0
+		if err := f.inv.Refresh(t.Context(), f.now); err == nil {
+			t.Error("nobody tells that containers are not known")
+		}
+	}
+	if !f.inv.Recalled() || len(f.inv.Nodes()) != 1 {
+		t.Errorf("recalled: %v, %d nodes", f.inv.Recalled(), len(f.inv.Nodes()))
+	}
+	expect(t, f.states(), states{"web": inventory.Running})
+	if asked != 1 {
+		t.Errorf("%d questions about the past, want the one that was not answered", asked)
+	}
 }
 
 func TestWhatTheStoreDoesNotAnswerStaysAndGetsOlder(t *testing.T) {

@@ -93,9 +93,7 @@ func (r *reading) readGPUs() (found map[part]*GPU, ok bool) {
 	const devices, instances = `timestamp(plimsoll_gpu_lost{node!=""})`, `timestamp(DCGM_FI_DEV_FB_TOTAL{node!="",GPU_I_ID!=""})`
 	ok = true
 	for _, promql := range []string{devices, instances} {
-		if r.recall != 0 {
-			ok = r.each(r.over("max", promql), listed) && ok
-		}
+		r.past(promql, listed)
 		ok = r.each(promql, living) && ok
 	}
 	known := func(l map[string]string, set func(*GPU)) {

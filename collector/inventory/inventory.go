@@ -62,15 +62,16 @@ type Inventory struct {
 
 	mu         sync.Mutex
 	nodes      map[string]Node
-	events     []Event // a ring
-	next       int     // where the next event goes
+	reported   map[string]time.Time // of nodes, the newest report that was not of just now
+	events     []Event              // a ring
+	next       int                  // where the next event goes
 	containers map[place]*Container
 	gpus       map[part]*GPU
 	declared   map[string]*declaration // by platform
 	read       time.Time               // as of when the store was read last; zero for never
-	recalled   bool                    // what was there before this process has been read
-	trouble    []string                // of the last reading
-	leftOut    map[string]int          // for want of room, by kind
+	recalled   recalled
+	trouble    []string       // of the last reading
+	leftOut    map[string]int // for want of room, by kind
 }
 
 // New returns an inventory that knows nothing yet. It starts nothing: see Run.
@@ -91,6 +92,7 @@ func New(opts Options) *Inventory {
 	v := &Inventory{
 		opts:       opts,
 		nodes:      map[string]Node{},
+		reported:   map[string]time.Time{},
 		events:     make([]Event, 0, opts.Events),
 		containers: map[place]*Container{},
 		gpus:       map[part]*GPU{},
@@ -101,12 +103,16 @@ func New(opts Options) *Inventory {
 	return v
 }
 
-// Recalled tells whether what was there before this process has been read from the
+// recalled tells of what it has been read from the store what was there before
+// this process.
+type recalled struct{ nodes, containers, gpus bool }
+
+// Recalled tells whether the nodes of before this process have been read from the
 // store: until then Nodes may lack some.
 func (v *Inventory) Recalled() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.recalled
+	return v.recalled.nodes
 }
 
 // Seconds is a time that may not be known; nil if it is not. It has fractions.

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -127,18 +128,21 @@ func (v *Inventory) takeNodes(reports map[string]*nodeReport, now time.Time) {
 			n.Report = r.Report
 		}
 		v.nodes[name] = n
+		v.reported[name] = latest(v.reported[name], r.reported)
 	}
 	for name, n := range v.nodes {
 		if !n.Connected() && seen(n.Seen, now) > v.opts.Remember {
 			delete(v.nodes, name)
 		}
 	}
+	maps.DeleteFunc(v.reported, func(name string, _ time.Time) bool { _, known := v.nodes[name]; return !known })
 }
 
 // nodeReport is a report while it is being read.
 type nodeReport struct {
 	Report
-	version string
+	version  string
+	reported time.Time // see Inventory.reported
 }
 
 // readNodes asks the store for what is known of nodes.
@@ -156,10 +160,18 @@ func (r *reading) readNodes() map[string]*nodeReport {
 			n.At, n.version = unix(at), l["version"]
 		}
 	}
-	if r.recall != 0 {
-		r.each(r.over("max", `timestamp(plimsoll_agent_build_info{node!=""})`), said)
+	before := func(l map[string]string, at float64) {
+		n := of(l)
+		n.reported = latest(n.reported, unix(at))
 	}
-	r.each(`timestamp(plimsoll_agent_build_info{node!=""})`, said)
+	for _, report := range []struct {
+		offset time.Duration
+		take   func(map[string]string, float64)
+	}{{0, said}, {settle, before}} {
+		promql := fmt.Sprintf(`timestamp(plimsoll_agent_build_info{node!=""} offset %ds)`, int(report.offset.Seconds()))
+		r.past(promql, report.take)
+		r.each(promql, report.take)
+	}
 	for _, column := range []struct {
 		promql string
 		to     func(*nodeReport) **float64

@@ -56,23 +56,26 @@ func (v *Inventory) every(ctx context.Context, do func(context.Context, time.Tim
 }
 
 // Refresh reads the store as of a time; Run does so every few seconds. What
-// could not be read stays as it was, and gets older. The first time it also
-// reads what was there before this process.
+// could not be read stays as it was, and gets older. Until it was answered once, it
+// also asks what was there before this process.
 func (v *Inventory) Refresh(ctx context.Context, at time.Time) error {
 	if v.opts.Query == nil {
 		return nil
 	}
 	v.mu.Lock()
-	recalled := v.recalled
+	known := v.recalled
 	v.mu.Unlock()
 	r := &reading{ctx: ctx, at: at, ask: v.opts}
-	if !recalled {
-		r.recall = v.opts.Remember
-	}
+	r.recall = !known.nodes
 	nodes := r.readNodes()
 	nodesOK := len(r.errs) == 0
+	known.nodes = known.nodes || nodesOK
+	r.recall, r.gap = !known.containers, false
 	containers, containersOK := r.readContainers()
+	known.containers = known.containers || containersOK && !r.gap
+	r.recall, r.gap = !known.gpus, false
 	gpus, gpusOK := r.readGPUs()
+	known.gpus = known.gpus || gpusOK && !r.gap
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -89,7 +92,7 @@ func (v *Inventory) Refresh(ctx context.Context, at time.Time) error {
 	if gpusOK {
 		v.takeGPUs(gpus, at)
 	}
-	v.recalled = v.recalled || nodesOK && containersOK && gpusOK
+	v.recalled = known
 	v.trouble = v.trouble[:0:0]
 	for _, err := range r.errs {
 		v.trouble = append(v.trouble, err.Error())
@@ -106,7 +109,8 @@ type reading struct {
 	ctx    context.Context
 	at     time.Time
 	ask    Options
-	recall time.Duration // how far to look back; 0 for not at all
+	recall bool // the past is asked for as well,
+	gap    bool // and was not told in full
 	errs   []error
 }
 
@@ -125,9 +129,14 @@ func (r *reading) each(promql string, take func(labels map[string]string, value 
 	return true
 }
 
-// over looks at an expression at all times of the past that is recalled.
-func (r *reading) over(function, promql string) string {
-	return fmt.Sprintf("%s_over_time((%s)[%ds:%ds])", function, promql, int(r.recall.Seconds()), int(recallStep.Seconds()))
+// past takes what a query gives at all times of the past that is to be recalled.
+// What is there now can be told without.
+func (r *reading) past(promql string, take func(labels map[string]string, value float64)) {
+	if !r.recall {
+		return
+	}
+	over := fmt.Sprintf("max_over_time((%s)[%ds:%ds])", promql, int(r.ask.Remember.Seconds()), int(recallStep.Seconds()))
+	r.gap = !r.each(over, take) || r.gap
 }
 
 // over notes by how many a list is too long.
@@ -137,18 +146,23 @@ func (v *Inventory) over(kind string, most, listed int) int {
 	return over
 }
 
-// reach is until when a node's own reports go, and how long after it what it does
-// not tell of any more counts as gone.
+// settle is for how long a node has to report before what it does not tell of
+// counts as gone: the first that it says when it is back may be of itself alone.
+const settle = 10 * time.Second
+
+// reach is until when a node's own reports go, but for those of just now, and how
+// long before that what it does not tell of any more must have been seen to count
+// as gone.
 func (v *Inventory) reach(node string, recalled bool) (until time.Time, grace time.Duration) {
 	n := v.nodes[node]
-	grace = 10 * time.Second
+	grace = 5 * time.Second
 	if recalled {
 		grace = time.Minute // what is recalled was looked at every few minutes
 	}
 	if n.Interval != nil {
 		grace += time.Duration(3 * *n.Interval * float64(time.Second))
 	}
-	return n.At, grace
+	return v.reported[node], grace
 }
 
 // fresh tells whether a reading of a node still stands for the present. Of a node

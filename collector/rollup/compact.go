@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/tsdb"
@@ -15,11 +16,14 @@ import (
 
 // compactor merges blocks as the TSDB does by itself, but not while nothing
 // should be written, or if it would take more than half of what is free: small
-// blocks are a lesser evil than a disk without room for samples.
+// blocks are a lesser evil than a disk without room for samples. Nor while a slice
+// is to be rolled up: a block that was merged across that hole would seem to
+// cover it, as all that is known of a block is its begin and its end.
 type compactor struct {
 	tsdb.Compactor
-	held func() error
-	log  *slog.Logger
+	whole *atomic.Bool
+	held  func() error
+	log   *slog.Logger
 }
 
 func (s *Store) newCompactor(ctx context.Context, r prometheus.Registerer, log *slog.Logger, ranges []int64, pool chunkenc.Pool, o *tsdb.Options) (tsdb.Compactor, error) {
@@ -28,11 +32,14 @@ func (s *Store) newCompactor(ctx context.Context, r prometheus.Registerer, log *
 		EnableOverlappingCompaction: o.EnableOverlappingCompaction,
 		PD:                          o.PostingsDecoderFactory,
 	})
-	return compactor{c, s.held, log}, err
+	return compactor{c, &s.whole, s.held, log}, err
 }
 
 // Plan implements tsdb.Compactor.
 func (c compactor) Plan(dir string) ([]string, error) {
+	if !c.whole.Load() {
+		return nil, nil
+	}
 	plan, err := c.Compactor.Plan(dir)
 	if err != nil || len(plan) == 0 {
 		return nil, err

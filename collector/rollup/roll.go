@@ -49,6 +49,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.whole.Store(len(lacking) == 0)
 	if len(lacking) > 1 {
 		s.opts.Log.Info("rolling up what is stored", "slices", len(lacking), "from", time.UnixMilli(lacking[0]).UTC())
 	}
@@ -62,6 +63,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 		}
 	}
 	s.metrics.pending.Set(0)
+	s.whole.Store(true)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -72,7 +73,8 @@ type Store struct {
 	opts    Options
 	db      *tsdb.DB
 	metrics *metrics
-	lost    int // blocks that could not be read
+	lost    int         // blocks that could not be read
+	whole   atomic.Bool // no slice lacks rollups that it can have
 
 	mu sync.Mutex
 	// empty are slices in which there is nothing, written those of this process

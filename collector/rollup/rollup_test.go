@@ -430,6 +430,49 @@ func TestRollupsAreCompactedIntoLargerBlocks(t *testing.T) {
 	}
 }
 
+// A merged block says that it covers all from its begin to its end: a hole in it
+// would never be filled.
+func TestBlocksAroundAHoleAreNotMergedBeforeItIsFilled(t *testing.T) {
+	end := today()
+	raw := openRaw(t, t.TempDir())
+	raw.store(t, trace{named("a_total"), steps(end-12*slice, end+slice, 60_000, counting(1, 0.01))})
+	dir := t.TempDir()
+	s, _ := open(t, dir, raw, nil)
+	if err := s.catchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, s)
+	s, _ = open(t, dir, raw, nil)
+	want := contents(t, s.db, math.MinInt64, math.MaxInt64)
+	victim := s.db.Blocks()[5].Dir()
+	shut(t, s)
+	if err := os.Truncate(filepath.Join(victim, "index"), 100); err != nil {
+		t.Fatal(err)
+	}
+
+	s, _ = open(t, dir, raw, nil)
+	blocks := len(s.db.Blocks())
+	if err := s.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.db.Blocks()); n != blocks {
+		t.Errorf("%d blocks of %d are left while one is to be made anew", n, blocks)
+	}
+	if err := s.catchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.db.Blocks()); n >= blocks {
+		t.Errorf("%d blocks of %d are left once all are there", n, blocks)
+	}
+	if got := contents(t, s.db, math.MinInt64, math.MaxInt64); format(got[`{__name__="a_total"}`]) != format(want[`{__name__="a_total"}`]) {
+		t.Error("what was made anew differs")
+	}
+	shut(t, s)
+}
+
 func TestNothingIsMergedWhileItIsHeld(t *testing.T) {
 	end := today()
 	raw := openRaw(t, t.TempDir())

@@ -138,7 +138,7 @@ func (s *Snapshots) Create(ctx context.Context, progress Progress) (_ Snapshot, 
 	took := time.Since(began)
 	s.metrics.made(m, took)
 	s.opts.Log.Info("snapshot made", "snapshot", dir, "bytes", m.Bytes(), "took", took)
-	return Snapshot{name, dir, m}, s.prune()
+	return Snapshot{name, dir, m}, s.prune(name)
 }
 
 func (s *Snapshots) fill(ctx context.Context, tmp string, began time.Time, progress Progress) (Manifest, error) {
@@ -201,20 +201,32 @@ func list(dir string) ([]File, error) {
 	return files, err
 }
 
-// prune removes the oldest snapshots beyond Keep.
-func (s *Snapshots) prune() error {
+// prune removes the oldest snapshots beyond Keep, but not the one that was just
+// made: the clock may have been ahead when the others were.
+func (s *Snapshots) prune(made string) error {
 	all, _, err := List(s.opts.Dir)
 	if err != nil {
 		return err
 	}
-	for len(all) > s.opts.Keep {
-		if err := os.RemoveAll(all[0].Dir); err != nil {
+	others := slices.DeleteFunc(all, func(one Snapshot) bool { return one.Name == made })
+	for len(others)+1 > s.opts.Keep {
+		if err := s.remove(others[0]); err != nil {
 			return fmt.Errorf("remove the oldest snapshot: %w", err)
 		}
-		s.opts.Log.Info("oldest snapshot removed", "snapshot", all[0].Dir)
-		all = all[1:]
+		s.opts.Log.Info("oldest snapshot removed", "snapshot", others[0].Dir)
+		others = others[1:]
 	}
 	return nil
+}
+
+// remove takes the name away first: what is left of a snapshot is none, and the
+// next start removes it.
+func (s *Snapshots) remove(old Snapshot) error {
+	tmp := filepath.Join(s.opts.Dir, unfinished+old.Name)
+	if err := os.Rename(old.Dir, tmp); err != nil {
+		return err
+	}
+	return os.RemoveAll(tmp)
 }
 
 // List lists the snapshots in a directory, the oldest first. What cannot be read

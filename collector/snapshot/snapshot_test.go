@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -349,6 +350,71 @@ func TestOnlyTheNewestCompleteSnapshotsStay(t *testing.T) {
 	snapshots(t, Options{Dir: dir, Sources: map[string]Source{"tsdb": db}})
 	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what an earlier process has not finished is still there: %v", err)
+	}
+}
+
+// A clock that was wrong when the others were made must not cost the newest.
+func TestTheSnapshotThatWasJustMadeStays(t *testing.T) {
+	db, _ := stocked(t)
+	dir := t.TempDir()
+	s := snapshots(t, Options{Dir: dir, Sources: map[string]Source{"tsdb": db}, Keep: 1})
+	made, err := s.Create(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	future := filepath.Join(dir, "29991231T235959.000Z")
+	if err := os.Rename(made.Dir, future); err != nil {
+		t.Fatal(err)
+	}
+	if made, err = s.Create(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	all, problems, err := List(dir)
+	if err != nil || len(problems) > 0 || len(all) != 1 || all[0].Name != made.Name {
+		t.Errorf("left: %v %v %v, want %s", all, problems, err, made.Name)
+	}
+}
+
+func TestASnapshotThatCouldNotBeRemovedWholeIsNoneAnyMore(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount what cannot be removed")
+	}
+	db, _ := stocked(t)
+	dir := t.TempDir()
+	s := snapshots(t, Options{Dir: dir, Sources: map[string]Source{"tsdb": db}, Keep: 1})
+	old, err := s.Create(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stone := filepath.Join(old.Dir, "tsdb", "stone")
+	if err := os.Mkdir(stone, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", stone, "tmpfs", 0, "size=4k"); err != nil {
+		t.Skip("cannot mount:", err)
+	}
+	unmount := sync.OnceFunc(func() {
+		for _, at := range []string{stone, filepath.Join(dir, unfinished+old.Name, "tsdb", "stone")} {
+			if _, err := os.Stat(at); err == nil {
+				if err := unix.Unmount(at, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	t.Cleanup(unmount)
+	made, err := s.Create(t.Context(), nil)
+	if err == nil || made.Name == "" {
+		t.Errorf("snapshot %q, error %v; want both", made.Name, err)
+	}
+	all, problems, err := List(dir)
+	if err != nil || len(problems) > 0 || len(all) != 1 || all[0].Name != made.Name {
+		t.Errorf("listed: %v %v %v, want %s alone", all, problems, err, made.Name)
+	}
+	unmount()
+	snapshots(t, Options{Dir: dir, Sources: map[string]Source{"tsdb": db}})
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("after the next start there are %v, %v; want the snapshot alone", entries, err)
 	}
 }
 

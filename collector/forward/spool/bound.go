@@ -59,12 +59,13 @@ func (s *Spool) dropOldest(reason Reason, why string) {
 	s.removeOldest()
 }
 
-// release removes the segments that every reader has dealt with.
+// release removes the segments that every reader has dealt with, once that is
+// noted: after a kill in between they would look lost.
 func (s *Spool) release() {
 	for len(s.segments) > 1 {
 		following := s.segments[1].first.Number
-		for _, r := range s.readers {
-			if r.committed.Number < following {
+		for name, r := range s.readers {
+			if min(r.committed.Number, s.saved.Readers[name].Number) < following {
 				return
 			}
 		}

@@ -45,8 +45,8 @@ func readPlaces(dir string) (places, error) {
 	return p, nil
 }
 
-// Save notes how far each reader has come. Without it, readers begin after a
-// kill where they were when it was last called.
+// Save notes how far each reader has come, and deletes what all have dealt with.
+// Without it, readers begin after a kill where they were when it was last called.
 func (s *Spool) Save() error {
 	s.mu.Lock()
 	p := places{Version: formatVersion, Next: s.durable, Readers: make(map[string]Place, len(s.readers))}
@@ -68,6 +68,7 @@ func (s *Spool) Save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saved = p
+	s.release()
 	return nil
 }
 

@@ -120,7 +120,8 @@ func (r *Reader) Lost() map[Reason]uint64 {
 	return maps.Clone(r.lost)
 }
 
-// Commit says that all records up to there have been dealt with.
+// Commit says that all records up to there have been dealt with. What no reader
+// needs any more goes with the next Save.
 func (r *Reader) Commit(end Place) {
 	r.spool.mu.Lock()
 	defer r.spool.mu.Unlock()
@@ -131,7 +132,6 @@ func (r *Reader) Commit(end Place) {
 		r.gone = 0
 	}
 	r.committed = end
-	r.spool.release()
 }
 
 // Rewind goes back to what has not been dealt with, and lets go of the file that

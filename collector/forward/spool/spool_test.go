@@ -228,8 +228,34 @@ func TestWhatAllHaveDealtWithIsDeleted(t *testing.T) {
 		t.Fatalf("%d segments, want what b still needs", n)
 	}
 	s.SetReaders([]string{"a"})
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
 	if n := s.Stats().Segments; n != 1 {
 		t.Errorf("%d segments after b has gone, want 1", n)
+	}
+}
+
+func TestAKillMakesNoLossOfWhatWasDealtWith(t *testing.T) {
+	dir := t.TempDir()
+	opts := Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1 << 10}
+	s := open(t, opts, "a")
+	ls := series(20, "c")
+	for i := range 100 {
+		put(t, s, int64(i), ls, values(i, 20))
+	}
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	_, _, end := drain(t, s.Reader("a"))
+	s.Reader("a").Commit(end)
+	abandon(s) // before that was noted
+	s = open(t, opts, "a")
+	if lost := s.Reader("a").Lost(); len(lost) > 0 {
+		t.Errorf("counted as lost: %v", lost)
+	}
+	if got, damaged, _ := drain(t, s.Reader("a")); len(got) != 2000 || damaged != 0 {
+		t.Errorf("%d samples are read once more, %d damaged, want all 2000 and none", len(got), damaged)
 	}
 }
 
