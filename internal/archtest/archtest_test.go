@@ -61,6 +61,7 @@ var mayImport = map[string][]string{
 	"proto":              {},
 	"bench":              {"agent", "collector", "scaler", "proto", "internal"},
 	"test":               {"internal"},
+	"test/e2e":           {"agent", "internal"},
 	"test/power":         {"collector/store"},
 	"test/lease":         {"agent/vote", "collector/lease", "proto"},
 	"test/identity":      {"agent/enroll", "collector/identity", "proto", "internal"},

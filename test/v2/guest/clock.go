@@ -76,7 +76,7 @@ func ticks(ctx context.Context, want float64) error {
 		}
 		<-time.After(500 * time.Millisecond)
 	}
-	return fmt.Errorf("no %v ticks within a minute: %d samples, %v", want, len(got), err)
+	return fmt.Errorf("no %v ticks within a minute: %d samples: %w", want, len(got), err)
 }
 
 // judge compares the samples of a counter with how often the agent has read it.
@@ -126,8 +126,11 @@ func judge(ctx context.Context, g *group) error {
 		}
 	}
 	jumps, err := query(ctx, `plimsoll_agent_clock_jumps_total`)
-	if err != nil || jumps[0].value != 2 {
-		return fmt.Errorf("the clock was set twice, the agent noticed %+v, %v", jumps, err)
+	if err != nil {
+		return err
+	}
+	if jumps[0].value != 2 {
+		return fmt.Errorf("the clock was set twice, the agent noticed %+v", jumps)
 	}
 	fmt.Printf("clock: %d samples in as many ticks, %.0f s between two of them, no counter shrank\n", between, longest)
 	return nil
