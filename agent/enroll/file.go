@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,13 +52,16 @@ func loadAll(dir string) ([]*held, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
-	if err != nil {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var all []*held
-	for _, path := range paths {
-		h, err := load(path)
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) != ".json" {
+			continue // half of one, of a process that was killed
+		}
+		h, err := load(filepath.Join(dir, entry.Name()))
 		if err != nil {
 			return nil, err
 		}

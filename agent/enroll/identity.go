@@ -29,6 +29,8 @@ const (
 	// moment ago.
 	leastDelay = 100 * time.Millisecond
 	calm       = 10 * time.Second
+	// maxRenewMs is more than any certificate lasts, and no overflow.
+	maxRenewMs = 1000 * 24 * 60 * 60 * 1000
 )
 
 // Identity is who an agent is to one collector.
@@ -185,7 +187,7 @@ func (id *Identity) take(g *plimsollv1.Grant, key *ecdsa.PrivateKey, joined stri
 		return err
 	}
 	// A fleet that was joined at one time should not renew at one time.
-	in := time.Duration(g.GetRenewInMs()) * time.Millisecond
+	in := max(time.Duration(min(g.GetRenewInMs(), maxRenewMs))*time.Millisecond, leastDelay)
 	in -= mathrand.N(in/10 + 1)
 	h := &held{path: fileFor(id.opts.Dir, id.address), onDisk: onDisk{
 		Collector: id.address, Joined: joined, Renew: time.Now().Add(in).UTC(),

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/plimsoll-io/plimsoll/internal/join"
+	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -208,6 +209,32 @@ func TestWhoEndsBeforeItHasJoinedJustEnds(t *testing.T) {
 		cancel()
 		if err := ids.Run(ctx); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestADirectoryMayHaveAnyName(t *testing.T) {
+	dir := t.TempDir() + "/[a]*"
+	hold(t, dir, "a", far, invitation(far))
+	if ids, err := Open(Options{Dir: dir, Node: "a"}); err != nil || ids[0].held == nil {
+		t.Errorf("what is held is not found: %v", err)
+	}
+}
+
+func TestACollectorThatNamesAnAbsurdTimeIsSurvived(t *testing.T) {
+	dir := t.TempDir()
+	h := hold(t, dir, "a", far, invitation(far))
+	for _, in := range []uint64{0, 1 << 42, 1 << 63, 1<<64 - 1, 1<<64 - 1000} {
+		ids, err := Open(Options{Dir: dir, Node: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &plimsollv1.Grant{Certificate: h.Certificate, Authorities: h.Authorities, RenewInMs: in}
+		if err := ids[0].take(g, h.certificate.PrivateKey.(*ecdsa.PrivateKey), "x"); err != nil {
+			t.Error(err)
+		}
+		if left := time.Until(ids[0].renew); in > 0 && left < 0 {
+			t.Errorf("%d ms: renewed %v ago", in, -left)
 		}
 	}
 }

@@ -145,3 +145,31 @@ func TestASocketThatCannotBeIsToldWithTheRemedy(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Who connects before the mode is right is heard afterwards.
+func TestTheSocketIsNeverOpenToOthers(t *testing.T) {
+	before := syscall.Umask(0)
+	defer syscall.Umask(before)
+	dir, err := os.MkdirTemp("", "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	var l net.Listener
+	modes := make(chan fs.FileMode, 1)
+	go func() {
+		for t.Context().Err() == nil { // until it is there
+			if info, err := os.Stat(dir + "/s"); err == nil {
+				modes <- info.Mode().Perm()
+				return
+			}
+		}
+	}()
+	if l, err = listenSocket(dir + "/s"); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if mode := <-modes; mode != 0o600 {
+		t.Errorf("mode %04o", mode)
+	}
+}

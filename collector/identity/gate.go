@@ -70,9 +70,22 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	}
 	p := passed{TLSInfo: info.(credentials.TLSInfo), conn: conn}
 	if d.authority.stranger(p.certificate()) {
-		time.AfterFunc(strangerLimit, func() { _ = conn.Close() })
+		return &fleeting{conn, time.AfterFunc(strangerLimit, func() { _ = conn.Close() })}, p, nil
 	}
 	return conn, p, nil
+}
+
+// fleeting is a connection of a stranger, with the end of its time. Once closed
+// it is not kept until then: strangers can make many of them.
+type fleeting struct {
+	net.Conn
+	end *time.Timer
+}
+
+// Close implements net.Conn.
+func (f *fleeting) Close() error {
+	f.end.Stop()
+	return f.Conn.Close()
 }
 
 // Clone implements TransportCredentials.

@@ -5,8 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io"
 	"math/big"
+	"net"
 	"net/url"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -312,4 +316,41 @@ func TestAClockThatWasSetBackCostsARenewal(t *testing.T) {
 			t.Errorf("an older certificate: %q", got)
 		}
 	})
+}
+
+// What a stranger's connection takes in memory is free when it ends, not when its
+// time would have been up.
+func TestAStrangerThatHasGoneIsForgotten(t *testing.T) {
+	s := newSite(t, 0)
+	near, far := net.Pipe()
+	defer near.Close()
+	gone := make(chan struct{})
+	runtime.SetFinalizer(far, func(any) { close(gone) })
+	comeAndGo(t, s, near, far)
+	for range 1000 {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
+	t.Error("it is still held")
+}
+
+func comeAndGo(t *testing.T, s *site, near, far net.Conn) {
+	t.Helper()
+	shaken := make(chan error, 1)
+	go func() {
+		shaken <- tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}).Handshake()
+		_, _ = io.Copy(io.Discard, near) // takes the goodbye
+	}()
+	conn, _, err := s.authority.Credentials().ServerHandshake(far)
+	if err = errors.Join(err, <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // Bounds keep what people ask from taking the collector down, beside those of
@@ -26,7 +28,20 @@ type Bounds struct {
 	// bounds all that is asked; default 1 MiB.
 	QueryBytes   int
 	RequestBytes int
+	// Transfer is how long a client may take to send what it asks, and then to
+	// take in the answer; default 2 min. One that reads nothing would else keep
+	// its place.
+	Transfer time.Duration
 }
+
+const (
+	// maxDepth is how deep a query may nest. The work on one grows with the
+	// square of it, and no time limit ends that.
+	maxDepth = 1000
+	// maxSelectors is how many match[] there may be. Each walks the index, and
+	// holds what it has found, before the first series is read.
+	maxSelectors = 100
+)
 
 func (b Bounds) withDefaults() Bounds {
 	b.Concurrent = cmp.Or(b.Concurrent, 20)
@@ -34,6 +49,7 @@ func (b Bounds) withDefaults() Bounds {
 	b.Timeout = cmp.Or(b.Timeout, 2*time.Minute)
 	b.QueryBytes = cmp.Or(b.QueryBytes, 128<<10)
 	b.RequestBytes = cmp.Or(b.RequestBytes, 1<<20)
+	b.Transfer = cmp.Or(b.Transfer, 2*time.Minute)
 	return b
 }
 
@@ -66,7 +82,7 @@ func newGuard(bounds Bounds, r prometheus.Registerer) (*guard, error) {
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "plimsoll_collector_query_refused_requests_total",
-			Help: "Requests that were not answered: \"busy\" if too many ran, \"too_long\" for their size.",
+			Help: "Requests that were not answered: \"busy\" if too many ran, \"too_long\" for their size, \"too_complex\" for what they would cost.",
 		}, []string{"reason"}),
 	}
 	for _, c := range []prometheus.Collector{g.waiting, g.refused} {
@@ -81,6 +97,9 @@ func newGuard(bounds Bounds, r prometheus.Registerer) (*guard, error) {
 func (g *guard) wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, int64(g.bounds.RequestBytes))
+		if r.ContentLength != 0 { // the server forgets the deadline when the body has been read
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.bounds.Transfer))
+		}
 		if err := r.ParseForm(); err != nil {
 			code := http.StatusBadRequest
 			if long := new(http.MaxBytesError); errors.As(err, &long) {
@@ -103,9 +122,42 @@ func (g *guard) wrap(h http.Handler) http.Handler {
 			return
 		}
 		defer func() { <-g.places }()
-		h.ServeHTTP(&later{ResponseWriter: w}, r)
+		if why := tooMuch(r.Form); why != "" {
+			g.refused.WithLabelValues("too_complex").Inc()
+			problem(w, http.StatusBadRequest, "bad_data", why)
+			return
+		}
+		h.ServeHTTP(&later{ResponseWriter: w, transfer: g.bounds.Transfer}, r)
 	})
 }
+
+// tooMuch tells what makes a short request long work.
+func tooMuch(form url.Values) string {
+	if n := len(form["match[]"]); n > maxSelectors {
+		return fmt.Sprintf("%d match[], at most %d are allowed; join some by a regular expression, as in {__name__=~\"a|b\"}", n, maxSelectors)
+	}
+	query := form.Get("query")
+	if len(query) <= maxDepth {
+		return "" // each level takes a byte
+	}
+	expr, err := newParser().ParseExpr(query)
+	if err != nil {
+		return "" // the API knows how to say it
+	}
+	deep := false
+	parser.Inspect(expr, func(_ parser.Node, path []parser.Node) error {
+		if deep = deep || len(path) > maxDepth; deep {
+			return errDeep
+		}
+		return nil
+	})
+	if deep {
+		return fmt.Sprintf("the query nests more than %d deep; a recording rule may say parts of it in a word", maxDepth)
+	}
+	return ""
+}
+
+var errDeep = errors.New("too deep") // ends a walk
 
 // timed is wrap for what would not end by itself.
 func (g *guard) timed(h http.Handler) http.Handler {
@@ -138,13 +190,29 @@ func (g *guard) enter(ctx context.Context) bool {
 }
 
 // later is an answer that says when to come again, if it is that it cannot be
-// given now.
+// given now. From its first byte on the client has a while to take it in.
 type later struct {
 	http.ResponseWriter
+	transfer time.Duration
+	begun    bool
+}
+
+func (l *later) begin() {
+	if !l.begun {
+		l.begun = true
+		_ = http.NewResponseController(l.ResponseWriter).SetWriteDeadline(time.Now().Add(l.transfer))
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (l *later) Write(p []byte) (int, error) {
+	l.begin()
+	return l.ResponseWriter.Write(p)
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (l *later) WriteHeader(code int) {
+	l.begin()
 	if code == http.StatusServiceUnavailable {
 		l.Header().Set("Retry-After", retryAfter)
 	}

@@ -1,8 +1,11 @@
 package query_test
 
 import (
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +105,99 @@ func TestASecondAPIOnARegistryIsAnError(t *testing.T) {
 	makeAPI(t, opts)
 	if _, err := query.New(opts); err == nil {
 		t.Error("no error")
+	}
+}
+
+// Their cost grows with the square of their depth, and no timeout ends it.
+func TestQueriesThatNestTooDeepAreRefused(t *testing.T) {
+	api := newAPI(t)
+	const most = 1000
+	tests := map[string]func(depth int) string{
+		"parentheses": func(n int) string { return strings.Repeat("(", n) + "load" + strings.Repeat(")", n) },
+		"sums":        func(n int) string { return "load" + strings.Repeat("+1", n) },
+		"functions":   func(n int) string { return strings.Repeat("abs(", n) + "load" + strings.Repeat(")", n) },
+		"aggregates":  func(n int) string { return strings.Repeat("sum(", n) + "load" + strings.Repeat(")", n) },
+	}
+	for name, of := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{"/query", "/query_range", "/format_query", "/parse_query"} {
+				params := "step=1&time=" + at(9) + "&start=" + at(9) + "&end=" + at(9) + "&query="
+				if w := ask(api, http.MethodPost, path, params+url.QueryEscape(of(400))); w.Code != ok {
+					t.Errorf("%s of 400: %d %.200s", path, w.Code, w.Body)
+				}
+				if w := ask(api, http.MethodPost, path, params+url.QueryEscape(of(most+2))); w.Code != bad || !strings.Contains(w.Body.String(), "nests more than") {
+					t.Errorf("%s of %d: %d %.200s", path, most+2, w.Code, w.Body)
+				}
+			}
+		})
+	}
+	long := `load{node=~"` + strings.Repeat("a|", 20_000) + `b"}`
+	if w := ask(api, http.MethodPost, "/query", "query="+url.QueryEscape(long)); w.Code != ok {
+		t.Errorf("a long and flat one: %d %.200s", w.Code, w.Body)
+	}
+}
+
+func TestManySelectorsAreRefused(t *testing.T) {
+	opts := options(t)
+	api := makeAPI(t, opts)
+	for _, path := range []string{"/api/v1/series", "/api/v1/labels", "/api/v1/label/node/values", "/federate"} {
+		for n, code := range map[int]int{100: ok, 101: bad} {
+			w := httptest.NewRecorder()
+			api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"?"+strings.Repeat("match[]=load&", n), nil))
+			if w.Code != code {
+				t.Errorf("%s with %d: %d %.200s", path, n, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+// narrow is a listener whose connections hold next to nothing.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err == nil {
+		err = c.(*net.TCPConn).SetWriteBuffer(4096)
+	}
+	return c, err
+}
+
+func TestAClientThatStallsLosesItsPlace(t *testing.T) {
+	tests := map[string]struct{ request, begins string }{
+		"taking the answer in": {
+			"GET /api/v1/query_range?query=load&step=0.02&start=" + at(0) + "&end=" + at(200) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200",
+		},
+		"sending what it asks": { // the server says Continue once it reads
+			"POST /api/v1/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 100",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			opts := options(t)
+			opts.Bounds = query.Bounds{Concurrent: 1, Patience: time.Minute, Transfer: 100 * time.Millisecond}
+			api := makeAPI(t, opts)
+			server := httptest.NewUnstartedServer(api)
+			server.Listener = narrow{server.Listener}
+			server.Start()
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Write([]byte(tt.request)); err != nil {
+				t.Fatal(err)
+			}
+			begin := make([]byte, len(tt.begins))
+			if _, err := io.ReadFull(conn, begin); err != nil || string(begin) != tt.begins {
+				t.Fatalf("%q %v", begin, err)
+			}
+			if w := ask(api, http.MethodGet, "/query", "query=load"); w.Code != ok {
+				t.Errorf("the next: %d %s", w.Code, w.Body)
+			}
+		})
 	}
 }

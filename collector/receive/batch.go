@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -23,6 +24,7 @@ type batch struct {
 	limits gate.Limits
 	window gate.Window
 	known  *described
+	room   int // bytes that labels may still take; below 0 the request is too much
 
 	rows    []row
 	points  []point
@@ -58,13 +60,17 @@ type refusal struct {
 func (r *Receiver) newBatch() *batch {
 	return &batch{
 		limits: r.opts.Limits, window: r.opts.Limits.Window(time.Now()), known: &r.known,
-		refused: map[gate.Reason]*refusal{},
+		room: r.opts.MemoryBytes, refused: map[gate.Reason]*refusal{},
 	}
 }
 
 // series begins a row, to which points are added. If the series is not wanted,
-// so many points of it are counted as refused, and there is no row.
+// so many points of it are counted as refused, and there is no row. What labels
+// take is counted here: on the wire many series may share one long text.
 func (b *batch) series(ls labels.Labels, points int) (wanted bool) {
+	if b.room -= int(ls.ByteSize()); b.room < 0 {
+		return false
+	}
 	ls = ls.WithoutEmpty() // an empty value is the same as no label
 	if why := b.limits.Outside(ls); why != "" {
 		b.refuse(why, points, ls)
@@ -191,6 +197,9 @@ func (b *batch) Append(_ storage.SeriesRef, ls labels.Labels, st, t int64, v flo
 	b.known.learn(Metric{Name: opts.MetricFamilyName, Type: string(opts.Metadata.Type), Help: opts.Metadata.Help, Unit: opts.Metadata.Unit})
 	if b.series(ls, 1) {
 		b.point(point{st, t, v, h, fh})
+	}
+	if b.room < 0 {
+		return 0, context.Canceled // the one error that ends a translation at once
 	}
 	return 0, nil
 }

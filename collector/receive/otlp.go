@@ -107,13 +107,26 @@ func (r *Receiver) otlp(w http.ResponseWriter, req *http.Request, media string) 
 	}
 	if x.untranslated != nil {
 		rejected = max(rejected, min(1, x.points))
-		said = append(said, "not translated: "+shorten(x.untranslated.Error()))
+		said = append(said, "not translated: "+shorten(lastOf(x.untranslated).Error()))
 	}
 	if len(said) > 0 {
 		answer.PartialSuccess().SetRejectedDataPoints(int64(rejected))
 		answer.PartialSuccess().SetErrorMessage(strings.Join(said, "; "))
 	}
 	return answer, nil
+}
+
+// lastOf is the last of errors that were joined one by one: what all of them say
+// together grows with the square of their number.
+func lastOf(err error) error {
+	for {
+		joined, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			return err
+		}
+		all := joined.Unwrap()
+		err = all[len(all)-1]
+	}
 }
 
 // export is what a request of OTLP comes to.
@@ -141,6 +154,9 @@ func (r *Receiver) readOTLP(w http.ResponseWriter, req *http.Request, media stri
 	x := export{batch: r.newBatch(), points: m.Metrics().DataPointCount()}
 	prune(x.batch, m.Metrics())
 	x.untranslated = r.translate(req.Context(), x.batch, m.Metrics())
+	if x.batch.room < 0 {
+		return export{}, tooHeavy(r.opts.MemoryBytes)
+	}
 	return x, nil
 }
 

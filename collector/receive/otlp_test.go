@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,5 +250,34 @@ func TestOTLPIsToldToComeAgainWhileNothingIsTakenIn(t *testing.T) {
 	got, _ := w.send(export(gauge("m", time.Now())))
 	if got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "nearly full") {
 		t.Errorf("answer %s", got)
+	}
+}
+
+// The name of a service stands in a request once, and in each of its series.
+func TestPointsThatShareALongResourceAreBoundedTogether(t *testing.T) {
+	w := newWorld(t, receive.Options{MemoryBytes: 1 << 20}, nil)
+	times := slices.Repeat([]time.Time{time.Now()}, 1000)
+	if got, _ := w.send(export(gauge("m", times...))); got.code != http.StatusOK {
+		t.Fatalf("short names: %s", got)
+	}
+	m := export(gauge("m", times...))
+	m.ResourceMetrics[0].Resource.Attributes = []*commonpb.KeyValue{attribute("service.name", strings.Repeat("x", 4000))}
+	if got, _ := w.send(m); got.code != http.StatusRequestEntityTooLarge {
+		t.Errorf("4 MB of labels: %s", got)
+	}
+}
+
+// What the translator says of each metric has all that it said before in it: of
+// so many together, hundreds of gigabytes.
+func TestManyMetricsThatAreNotTranslatedAreToldOfBriefly(t *testing.T) {
+	w := newWorld(t, receive.Options{}, nil)
+	now := time.Now()
+	metrics := []*metricspb.Metric{gauge("good", now)}
+	for range 100_000 {
+		metrics = append(metrics, gauge("_", now))
+	}
+	got, said := w.send(export(metrics...))
+	if text := said.GetPartialSuccess().GetErrorMessage(); got.code != http.StatusOK || !strings.Contains(text, "not translated: ") || len(text) > 500 {
+		t.Errorf("%d %.1000q", got.code, text)
 	}
 }

@@ -111,7 +111,9 @@ func (r *Receiver) readWrite(w http.ResponseWriter, req *http.Request, protocol 
 		if err := r.decode(body, r.shapes.write1, m.Unmarshal); err != nil {
 			return nil, err
 		}
-		b.fill1(m)
+		if b.fill1(m); b.room < 0 {
+			return nil, tooHeavy(r.opts.MemoryBytes)
+		}
 		return b, nil
 	}
 	m := new(writev2.Request)
@@ -123,7 +125,9 @@ func (r *Receiver) readWrite(w http.ResponseWriter, req *http.Request, protocol 
 		// Prometheus 3.15 sends the other version under this one's name.
 		return nil, mistaken(http.StatusBadRequest, "a message of %s has symbols, and this has none; is it a %s?", message2, message1)
 	}
-	b.fill2(m)
+	if b.fill2(m); b.room < 0 {
+		return nil, tooHeavy(r.opts.MemoryBytes)
+	}
 	return b, nil
 }
 
@@ -208,10 +212,13 @@ func (b *batch) fill1(m *prompb.WriteRequest) {
 	}
 }
 
-// fill2 takes a request of remote write 2.0.
+// fill2 takes a request of remote write 2.0, until there is no room for more.
 func (b *batch) fill2(m *writev2.Request) {
 	scratch := labels.NewScratchBuilder(16)
 	for i := range m.Timeseries {
+		if b.room < 0 {
+			return
+		}
 		ts := &m.Timeseries[i]
 		b.exemplars += len(ts.Exemplars)
 		points := len(ts.Samples) + len(ts.Histograms)

@@ -459,3 +459,25 @@ func TestWhatIsSaidOfMetricsIsRemembered(t *testing.T) {
 		t.Errorf("known %v", known)
 	}
 }
+
+// A few bytes of references become a series of 16 KiB, within the limits of each.
+func TestSeriesThatShareLongSymbolsAreBoundedTogether(t *testing.T) {
+	w := newWorld(t, receive.Options{MemoryBytes: 1 << 20}, nil)
+	m := &writev2.Request{Symbols: []string{"", "__name__", "m", "a", "b", "c", strings.Repeat("x", 4096)}}
+	now := time.Now().UnixMilli()
+	add := func(series int) {
+		for range series {
+			m.Timeseries = append(m.Timeseries, writev2.TimeSeries{
+				LabelsRefs: []uint32{1, 2, 3, 6, 4, 6, 5, 6}, Samples: []writev2.Sample{{Timestamp: now}},
+			})
+		}
+	}
+	add(80)
+	if got := w.write(type2, m); got.code != http.StatusNoContent {
+		t.Fatalf("1 MB of labels: %s", got)
+	}
+	add(80)
+	if got := w.write(type2, m); got.code != http.StatusRequestEntityTooLarge {
+		t.Errorf("2 MB of labels: %s", got)
+	}
+}
