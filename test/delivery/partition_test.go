@@ -47,6 +47,7 @@ func newOutside(t *testing.T) outside {
 	o.sh("ip", "netns", "add", o.name)
 	t.Cleanup(func() { o.sh("ip", "netns", "del", o.name) })
 	o.sh("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", o.name)
+	t.Cleanup(func() { o.sh("ip", "link", "del", here) }) // that of the namespace comes some time after it
 	o.sh("ip", "addr", "add", "198.18.77.1/30", "dev", here)
 	o.sh("ip", "link", "set", here, "up")
 	o.inside("ip", "addr", "add", "198.18.77.2/30", "dev", there)
