@@ -161,7 +161,7 @@ func (p *collectorParts) makeIngest() (err error) {
 	}
 	p.ingest, err = ingest.New(ingest.Options{
 		Store: p.store, Inventory: p.inventory, Tap: p.tap(), Identify: identity.Identify, UncleanStop: p.store.UncleanStop(), Version: version.Version,
-		Refuse: p.store.Refuse, Reopen: p.store.Reopen, HeadSeries: p.store.HeadSeries,
+		Refuse: p.store.Refuse, Reopen: p.store.Reopen, HeadSeries: p.store.HeadSeries, Lives: p.store.Lives,
 		Durability: ingest.Durability(p.flags.durability), Replicated: p.replicated(),
 		Limits: ingest.Limits{TotalSeries: p.flags.seriesLimit}, MostSlowdown: uint32(p.flags.slowdown),
 		Log: p.log.With("component", "ingest"), Registerer: p.registry,

@@ -90,6 +90,10 @@ func (x *session) commit(f *plimsollv1.Frame) (err error) {
 		}
 	}()
 	s, sp := x.server, x.spool
+	if err := s.renewed(); err != nil { // it is not while a transaction is open
+		s.fail("append", err)
+		return unavailable(err)
+	}
 	s.mu.Lock()
 	known := sp.stored.has(f.GetSeq())
 	s.mu.Unlock()

@@ -37,6 +37,9 @@ func (s *Server) runCommits(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		if err := s.renewed(); err != nil {
+			s.fail("reopen", err)
+		}
 		s.commit(work)
 		if err := s.refuses(); err != nil {
 			s.endAll(err)
@@ -91,6 +94,10 @@ func (s *Server) commit(ctx context.Context) {
 			s.fail("sync", err)
 			return
 		}
+	}
+	if err := s.renewed(); err != nil { // and perhaps without what was stored
+		s.fail("sync", err)
+		return
 	}
 	if s.opts.Tap != nil {
 		if err := s.opts.Tap.Sync(ctx); err != nil {
@@ -197,6 +204,7 @@ func (s *Server) reopen(ctx context.Context) {
 		}
 		return
 	}
+	s.lives()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.spools)
@@ -207,6 +215,21 @@ func (s *Server) reopen(ctx context.Context) {
 	s.halt, s.unclean, s.dirty = nil, true, true
 	s.metrics.halted.Set(0)
 	s.log.Info("the store has been opened anew")
+}
+
+// lives takes the store as it is now for the one that is meant.
+func (s *Server) lives() {
+	if s.opts.Lives != nil {
+		s.life.Store(s.opts.Lives())
+	}
+}
+
+// renewed tells if the store was opened anew by somebody else.
+func (s *Server) renewed() error {
+	if s.opts.Lives == nil || s.opts.Lives() == s.life.Load() {
+		return nil
+	}
+	return errors.New("the store was opened anew")
 }
 
 func (s *Server) idle() bool {

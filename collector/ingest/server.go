@@ -63,6 +63,9 @@ type Options struct {
 	// Reopen closes and opens the store after it has failed, if that can be
 	// done; without it nothing more is taken in until a restart.
 	Reopen func(context.Context) error
+	// Lives counts how often the store was opened anew, by whomever; nil if it never
+	// is. Its references to series, and what was not synced, end with a life.
+	Lives func() uint64
 	// HeadSeries is how many series the store has in memory, for
 	// Limits.TotalSeries; nil if it does not say. It is asked often.
 	HeadSeries func() uint64
@@ -110,6 +113,7 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 	zstd    *zstd.Decoder
+	life    atomic.Uint64 // of the store, that all of this is about
 	metas   metas
 	causes  causes
 	turns   chan struct{} // full while as many frames are worked on as there are processors
@@ -184,7 +188,7 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("make a zstd decoder: %w", err)
 	}
 	processors := runtime.GOMAXPROCS(0)
-	return &Server{
+	s := &Server{
 		opts: opts, log: opts.Log, metrics: m, zstd: z,
 		turns:  make(chan struct{}, max(2, processors)),
 		past:   make(chan struct{}, max(1, processors/2)),
@@ -194,7 +198,9 @@ func New(opts Options) (*Server, error) {
 		// What a process that was killed had committed may still be in the
 		// kernel's hands alone.
 		dirty: true,
-	}, nil
+	}
+	s.lives()
+	return s, nil
 }
 
 // ServerOptions are what a gRPC server needs to notice agents that are gone,

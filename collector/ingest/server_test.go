@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +97,33 @@ func TestAfterAFailedCommitNothingIsTakenInUntilTheStoreIsOpenedAnew(t *testing.
 		if got := show(w.read(is("__name__", "m"))[seriesA], start); got != "0s=1 1s=3" {
 			t.Errorf("stored %s", got)
 		}
+	})
+}
+
+// Its references are another's by then, and what was stored may be gone.
+func TestAStoreThatSomebodyElseOpenedAnewIsNotTrusted(t *testing.T) {
+	inBubble(t, Options{}, func(w *world) {
+		var life atomic.Uint64
+		w.server.opts.Lives = life.Load
+		reopened := 0
+		w.server.opts.Reopen = func(context.Context) error { reopened++; return nil }
+		start := time.Now()
+		a := w.connect(hello())
+		a.send(definition(1, start, 1, 2))
+		a.ack(1)
+		life.Add(1)
+		a.send(values(2, start.Add(time.Second), 3, 4))
+		if err := a.err(); status.Code(err) != codes.Unavailable {
+			t.Errorf("the stream ended with %v, want Unavailable", err)
+		}
+		<-time.After(2 * reopenEvery)
+		if reopened != 1 {
+			t.Errorf("opened anew %d times, want once", reopened)
+		}
+		b := w.connect(hello())
+		b.send(definition(1, start, 1, 2))
+		b.send(values(2, start.Add(time.Second), 3, 4))
+		b.ack(2)
 	})
 }
 
