@@ -274,7 +274,7 @@ func TestAFrozenEngineCostsNamesOnly(t *testing.T) {
 	eventually(t, "the name", named(w, id, "seen"))
 
 	e.Freeze()
-	eventually(t, "the silence noticed", func() bool { return !w.Stats().EngineConnected })
+	eventuallyWithin(t, time.Minute, "the silence noticed", func() bool { return !w.Stats().EngineConnected })
 	mkdir(t, root, "docker/"+idA)
 	eventually(t, "a container made meanwhile", func() bool { _, ok := byID(w, idA); return ok })
 	if !named(w, id, "seen")() {

@@ -71,7 +71,12 @@ func start(t *testing.T, opts Options) *Watcher {
 // notification.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	limit := time.After(15 * time.Second)
+	eventuallyWithin(t, 15*time.Second, what, is)
+}
+
+func eventuallyWithin(t *testing.T, most time.Duration, what string, is func() bool) {
+	t.Helper()
+	limit := time.After(most)
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
 	for !is() {

@@ -54,7 +54,7 @@ func loadAll(dir string) ([]*held, error) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, fmt.Errorf("read this node's certificates: %w; let --data.path be a directory that the agent may read and write", err)
 	}
 	var all []*held
 	for _, entry := range entries {
