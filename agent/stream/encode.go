@@ -72,7 +72,7 @@ func (e *Encoder) Encode(r *spool.Record) *plimsollv1.Frame {
 // ended. A new stream forgets it.
 func (e *Encoder) Worn() bool {
 	ended := int(e.defined) - len(e.layouts)
-	return (e.dead > 50_000 || ended > 10_000) && ended > len(e.layouts)
+	return (e.dead > 50_000 || ended > 1_000) && ended > len(e.layouts)
 }
 
 // layout returns what has been sent of g, and sends its definition if that is
