@@ -43,7 +43,7 @@ func TestAnAgentAloneCanBeScraped(t *testing.T) {
 	for _, missing := range []string{
 		has("/metrics?job=cadvisor", "container_memory_working_set_bytes{", `name="c1"`),
 		has("/metrics?job=node-exporter", "node_filesystem_avail_bytes{", `mountpoint="/"`),
-		has("/metrics/process", "plimsoll_agent_stream_connected 0"),
+		has("/metrics/process", "plimsoll_agent_stream_connected{", "} 0\n"),
 	} {
 		if missing != "" {
 			t.Error(missing)
