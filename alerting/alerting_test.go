@@ -365,3 +365,27 @@ func TestWhatIsWrongAtTheStartIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// What a rule with `for` had waited is in the store, and is not waited for again.
+func TestHowLongAnAlertHasBeenPendingOutlivesARestart(t *testing.T) {
+	w := newWorld(t)
+	w.write("rules.yml", strings.Replace(nearLimit, "        labels:", "        for: 29m\n        labels:", 1))
+	// As a process has left it that evaluated for half an hour and ended a minute ago.
+	app := w.db.Appender(t.Context())
+	since, ended := time.Now().Add(-31*time.Minute), time.Now().Add(-time.Minute)
+	pending := labels.FromStrings("__name__", "ALERTS_FOR_STATE", "alertname", "NearLimit", "severity", "warning",
+		"id", "/docker/web", "name", "web", "image", "nginx", "node", "n1", "job", "cadvisor")
+	if _, err := app.Append(0, pending, ended.UnixMilli(), float64(since.Unix())); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	w.uses("web", 95)
+	w.uses("new", 95)
+	w.run(w.options())
+	if m := w.next(); m.CommonLabels["name"] != "web" {
+		t.Errorf("told of %v, want of the container that had waited long enough", m.CommonLabels)
+	}
+	w.silent()
+}
