@@ -165,6 +165,10 @@ func (s *Server) load(x *session) error {
 	if err != nil {
 		return err
 	}
+	if p.forgotten > 0 {
+		s.metrics.missing.WithLabelValues(x.node.name).Add(float64(p.forgotten))
+		s.log.Warn("a spool has more holes than are remembered: the oldest stay holes", "node", x.node.name, "frames", p.forgotten)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.spool.progress, x.spool.loaded = p, true

@@ -49,6 +49,19 @@ func (s *frames) add(r run) {
 	*s = slices.Replace(*s, i, j, r)
 }
 
+// bound leaves that many runs at most, by filling the oldest gaps, and tells how
+// many numbers that were not there it has taken in.
+func (s *frames) bound(most int) (filled uint64) {
+	n := len(*s)
+	if n <= most {
+		return 0
+	}
+	r := run{(*s)[0].from, (*s)[n-most].from}
+	filled = s.missing(r).count()
+	s.add(r)
+	return filled
+}
+
 // missing are the runs of r that are not in the set.
 func (s frames) missing(r run) (gaps frames) {
 	for i := s.at(r.from); r.from < r.until; i++ {

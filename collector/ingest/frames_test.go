@@ -66,3 +66,13 @@ func TestFramesAreASet(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsForgottenOfTooManyHolesIsCounted(t *testing.T) {
+	s := frames{{1, 3}, {5, 6}, {10, 12}, {20, 21}}
+	if filled := s.bound(4); filled != 0 || len(s) != 4 {
+		t.Errorf("%d numbers filled in, %v: four runs are within the bound", filled, s)
+	}
+	if filled := s.bound(2); filled != 2+4 || len(s) != 2 || s.has(13) || !s.has(9) {
+		t.Errorf("%d numbers filled in, %v; want the 2 and 4 of the oldest holes", filled, s)
+	}
+}

@@ -60,7 +60,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		streams:         gauge("streams", "Agents that are connected."),
 		refused:         counters("refused_samples_total", "Samples that were not stored, by reason.", "reason"),
 		refusedSeries:   counters("refused_series_total", "Series over the limit of their container when they were named, once per stream; beyond 1000 containers, container is \"other\".", nodeLabel, "container", "reason"),
-		missing:         counters("missing_frames_total", "Frames that an agent no longer had: holes in its series.", nodeLabel),
+		missing:         counters("missing_frames_total", "Frames that an agent no longer had, or in more holes than are remembered: holes in its series.", nodeLabel),
 		conflicts:       counters("node_conflicts_total", "Times an agent came up as a node that another one was streaming as.", nodeLabel),
 		lag:             gauges("lag_seconds", "Age of an agent's last frame when it was stored."),
 		skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{

@@ -27,8 +27,9 @@ type progress struct {
 	// again.
 	torn frames
 
-	lanes [2]lane
-	shift time.Duration // was taken off the times of the last stream
+	lanes     [2]lane
+	shift     time.Duration // was taken off the times of the last stream
+	forgotten uint64        // frames in more holes than are remembered: they are not asked for
 }
 
 // lane is the sequence of what came in one lane.
@@ -101,9 +102,7 @@ func readProgress(ctx context.Context, store Store, spoolID string, unclean bool
 			p.done.add(whole)
 		}
 	}
-	if n := len(p.done); n > maxRuns { // of somebody who makes holes on purpose
-		p.done.add(run{p.done[0].from, p.done[n-maxRuns].from})
-	}
+	p.forgotten = p.done.bound(maxRuns) // of somebody who makes holes on purpose
 	return p, nil
 }
 
