@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -127,6 +129,61 @@ func TestLateSamplesOfASeriesThatCameBackSurviveRestarts(t *testing.T) {
 	defer mustClose(t, s)
 	has(t, s, 10, 53)
 }
+
+// The log of late samples needs the number under which the series came back, and a
+// checkpoint drops it (prometheus/prometheus#19744).
+func TestLateSamplesOfASeriesThatCameBackSurviveAKillAfterACheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	mustPut(t, s, series(10), 0, 1)
+	other := []labels.Labels{labels.FromStrings("__name__", "other")}
+	for minute := range 6 * 60 {
+		mustPut(t, s, other, minute*60, minute*60+1)
+	}
+	if err := s.life.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, series(10), 80_000, 80_001)
+	late(t, s, 10, 70_000, 70_050)
+	mustPut(t, s, other, 110_000, 110_001)
+	killed := ""
+	kill := func() {
+		if killed == "" {
+			killed = copied(t, dir)
+		}
+	}
+	for range 4 { // a checkpoint is worth it for some segments
+		mustClose(t, s)
+		s = open(t, Options{Dir: dir, Log: slog.New(onCheckpoint{slog.DiscardHandler, kill})})
+	}
+	defer mustClose(t, s)
+	if err := s.life.upkeepOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if killed == "" {
+		t.Fatal("there was no checkpoint")
+	}
+	after := open(t, Options{Dir: killed})
+	defer mustClose(t, after)
+	has(t, after, 10, 53)
+}
+
+// onCheckpoint calls when the TSDB says that it has made one.
+type onCheckpoint struct {
+	slog.Handler
+	do func()
+}
+
+func (o onCheckpoint) Enabled(context.Context, slog.Level) bool { return true }
+
+func (o onCheckpoint) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "WAL checkpoint complete" {
+		o.do()
+	}
+	return nil
+}
+
+func (o onCheckpoint) WithAttrs([]slog.Attr) slog.Handler { return o }
 
 func TestWhatIsPackedStaysWhereNothingCameLate(t *testing.T) {
 	dir := t.TempDir()

@@ -49,6 +49,7 @@ func (l *life) upkeepOnce(ctx context.Context) error {
 	}
 	l.look.Store(true)
 	return errors.Join(
+		l.packLateFirst(),
 		l.careful("compact", func() error { return l.db.Compact(ctx) }),
 		l.careful("pack chunks", func() error {
 			if err := l.mayWrite(l.need().chunks); err != nil {
@@ -59,6 +60,16 @@ func (l *life) upkeepOnce(ctx context.Context) error {
 		}),
 		l.careful("compact ended series", l.compactStale),
 	)
+}
+
+// packLateFirst makes a block of the late samples where the head is about to
+// become one. That ends with a checkpoint, which drops from the log the numbers of
+// series under which late samples may still be in theirs.
+func (l *life) packLateFirst() error {
+	if head := l.db.Head(); head.NumSeries() == 0 || head.MaxTime()-head.MinTime() <= headSpan {
+		return nil
+	}
+	return l.packLate()
 }
 
 // packLate makes a block of the late samples that are in memory; the TSDB leaves

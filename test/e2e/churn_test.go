@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,10 +163,15 @@ func TestTenStartsASecondMakeTheAgentNoLarger(t *testing.T) {
 	c.eventually(20*time.Second, `up{job="cadvisor"} == 1`, some)
 
 	var living []*life
+	last := gone{}
 	turn := func() {
 		living = append(living, y.start())
 		if len(living) > alive {
+			follow := last.follows(c, living[0].id)
 			living[0].end()
+			if follow {
+				last.follow(living[0].id)
+			}
 			living = living[1:]
 		}
 	}
@@ -180,6 +186,7 @@ func TestTenStartsASecondMakeTheAgentNoLarger(t *testing.T) {
 	for n := 0; time.Since(began) < d; n++ {
 		<-tick.C
 		turn()
+		last.look(c)
 		if n%50 == 0 {
 			memory = append(memory, point{time.Since(began).Hours(), residentMiB(t, a.cmd.Process.Pid)})
 		}
@@ -190,6 +197,15 @@ func TestTenStartsASecondMakeTheAgentNoLarger(t *testing.T) {
 	y.awaitFollowing(c, 0)
 	after := y.footprint(a)
 
+	slices.Sort(last.after)
+	seen := len(last.after)
+	if seen < 10 {
+		t.Fatalf("only %d ends were seen", seen)
+	}
+	t.Logf("out of queries after %v in the middle of %d ends, %v at the latest", last.after[seen/2], seen, last.after[seen-1])
+	if last.after[seen/2] > 2*time.Second || last.after[seen-1] > 10*time.Second {
+		t.Error("a container that has ended is in queries for longer than two seconds, or one for longer than ten on a busy machine")
+	}
 	settled := memory[len(memory)/2:] // by then an hour's soak has been full for long
 	t.Logf("%.1f starts/s for %v (%v ticks, %v missed): resident %.1f MiB at first, %.1f at the end, %.2f MiB/h in the second half; before %+v, during %+v, after %+v",
 		starts, d, a.own("plimsoll_agent_ticks_total"), a.own("plimsoll_agent_ticks_missed_total"), memory[0].value, memory[len(memory)-1].value, slope(settled), before, during, after)
@@ -208,6 +224,31 @@ func TestTenStartsASecondMakeTheAgentNoLarger(t *testing.T) {
 	if log := a.logged(); strings.Contains(log, "panicked") {
 		t.Error(log)
 	}
+}
+
+// gone measures how long containers that have ended are still in queries, one at
+// a time.
+type gone struct {
+	id    string
+	since time.Time
+	after []time.Duration
+}
+
+// follows tells whether a container is one to follow: in queries, with no other
+// that still is.
+func (g *gone) follows(c *process, id string) bool { return g.id == "" && c.queried(id) }
+
+func (g *gone) follow(id string) { g.id, g.since = id, time.Now() }
+
+func (g *gone) look(c *process) {
+	if g.id != "" && !c.queried(g.id) {
+		g.id, g.after = "", append(g.after, time.Since(g.since).Round(time.Millisecond))
+	}
+}
+
+func (p *process) queried(id string) bool {
+	v, err := p.ask(fmt.Sprintf(`container_memory_usage_bytes{id="/%s"}`, id))
+	return err != nil || len(v) > 0
 }
 
 // slope is by how much the values grow for each unit of their times: least
