@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"scaler":             {"scaler", "internal"},
 	"scaler/policy":      {"internal/conf"},
 	"scaler/decide":      {"scaler/policy"},
+	"scaler/forecast":    {},
 	"scaler/driver":      {"scaler/driver"},
 	"internal":           {},
 	"internal/archtest":  {},
@@ -91,7 +92,7 @@ var only = map[string][]string{
 }
 
 // pure names trees that decide without looking: no clock, disk or network.
-var pure = []string{"scaler/decide", "scaler/policy", "agent/sample"}
+var pure = []string{"scaler/decide", "scaler/forecast", "scaler/policy", "agent/sample"}
 
 var impure = []string{"os", "net", "net/http", "sync", "context", "log/slog", "math/rand", "math/rand/v2"}
 
