@@ -177,8 +177,9 @@ func (p *process) points(series, window string) []point {
 // it is exact.
 func (p *process) holes(node string) (missing []int, stored int) {
 	p.t.Helper()
-	samples := p.points(cpuOf(node), "1h")
+	// In this order: what comes meanwhile must not look like a hole.
 	ticks := p.points(fmt.Sprintf(`plimsoll_agent_ticks_total{node=%q}`, node), "1h")
+	samples := p.points(cpuOf(node), "1h")
 	within := func(from, to float64) (n int) {
 		for _, s := range samples {
 			if s.at > from && s.at <= to {
@@ -194,6 +195,13 @@ func (p *process) holes(node string) (missing []int, stored int) {
 		}
 		if n := int(b.value-a.value) - within(a.at, b.at); n != 0 {
 			missing = append(missing, n)
+			var at []float64
+			for _, s := range samples {
+				if s.at > a.at-1 && s.at <= b.at+1 {
+					at = append(at, s.at)
+				}
+			}
+			p.t.Logf("%s: %v samples between tick %v at %.3f and tick %v at %.3f: %.3f", node, within(a.at, b.at), a.value, a.at, b.value, b.at, at)
 		}
 	}
 	return missing, len(samples)
