@@ -7,7 +7,7 @@
 //
 //	signal     what each signal asks for
 //	combine    out if any asks for more, in if all agree on less
-//	range      never below min, never above max
+//	range      never below min or the floor of a schedule, never above max or a ceiling
 //	record     what was asked for, for as long as a window looks back
 //	stabilise  the least of the out window, the most of the in window
 //	rate       no faster than the rate limits
@@ -22,6 +22,7 @@ package decide
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
@@ -106,49 +107,90 @@ func (t *turn) ceiling() int {
 	return policy.DefaultCeiling
 }
 
-// bounds are the policy's min and max, in order and within reason even if
-// nobody has checked the policy.
-func (t *turn) bounds() (least, most int) {
-	least = min(max(1, t.policy.Min), t.ceiling())
-	return least, max(least, min(t.policy.Max, t.ceiling()))
+// span is how many replicas may be asked for now, and who says so.
+type span struct {
+	least, most   int
+	lifts, limits string
+	floored       bool // by a schedule, not by min
+	capped        bool // by a schedule, not by max
 }
 
-// limit keeps what is asked for between min and max. A workload above max, put
-// there by hand or by an edit of the policy, comes down like any other: when all
-// signals can be trusted, for the length of the in window, at the in rate.
-func (t *turn) limit(n int) int {
-	least, most := t.bounds()
-	switch {
-	case n < least:
-		t.gate(GateMin, "", fmt.Sprintf("%d asked for, min is %d", n, least))
-		t.stage("range", n, least, true, fmt.Sprintf("min %d", least))
-		return least
-	case n > most && t.from > most && !t.agreed:
-		t.gate(GateMax, "", fmt.Sprintf("%d replicas are above max %d, but not every signal can be trusted", t.from, most))
-		t.stage("range", n, t.from, n != t.from, fmt.Sprintf("above max %d, held", most))
-		return t.from
-	case n > most:
-		t.gate(GateMax, "", fmt.Sprintf("%d asked for, max is %d", n, most))
-		t.stage("range", n, most, true, fmt.Sprintf("max %d", most))
-		return most
+// span is between the policy's min and max, within what its schedules say of this
+// moment, in order and within reason even if nobody has checked the policy. Where
+// a floor and a ceiling meet, the floor wins: too many cost less than too few.
+func (t *turn) span() span {
+	floor, lifts, ceiling, holds := t.policy.Scheduled(t.obs.Now)
+	s := span{least: max(1, t.policy.Min), most: t.policy.Max}
+	s.lifts, s.limits = "min", "max"
+	if floor > s.least {
+		s.least, s.lifts, s.floored = floor, "the floor of schedule "+lifts, true
 	}
-	t.stage("range", n, n, false, fmt.Sprintf("min %d, max %d", least, most))
+	if ceiling > 0 && ceiling < s.most {
+		s.most, s.limits, s.capped = ceiling, "the ceiling of schedule "+holds, true
+	}
+	// A floor is no way around max.
+	s.least = min(s.least, max(1, t.policy.Min, t.policy.Max), t.ceiling())
+	s.most = max(s.least, min(s.most, t.ceiling()))
+	return s
+}
+
+func (s span) low() string  { return fmt.Sprintf("%s %d", s.lifts, s.least) }
+func (s span) high() string { return fmt.Sprintf("%s %d", s.limits, s.most) }
+
+func (s span) lower() string {
+	if s.floored {
+		return GateFloor
+	}
+	return GateMin
+}
+
+func (s span) upper() string {
+	if s.capped {
+		return GateCeiling
+	}
+	return GateMax
+}
+
+// limit keeps what is asked for within the span. A workload above it, put there by
+// hand, by an edit of the policy or as a schedule has ended, comes down like any
+// other: when all signals can be trusted, for the length of the in window, at the
+// in rate.
+func (t *turn) limit(n int) int {
+	s := t.span()
+	switch {
+	case n < s.least:
+		t.gate(s.lower(), "", fmt.Sprintf("%d asked for, %s is %d", n, s.lifts, s.least))
+		t.stage("range", n, s.least, true, s.low())
+		return s.least
+	case n > s.most && t.from > s.most && !t.agreed:
+		t.gate(s.upper(), "", fmt.Sprintf("%d replicas are above %s, but not every signal can be trusted", t.from, s.high()))
+		t.stage("range", n, t.from, n != t.from, "above "+s.high()+", held")
+		return t.from
+	case n > s.most:
+		t.gate(s.upper(), "", fmt.Sprintf("%d asked for, %s is %d", n, s.limits, s.most))
+		t.stage("range", n, s.most, true, s.high())
+		return s.most
+	}
+	t.stage("range", n, n, false, s.low()+", "+s.high())
 	return n
 }
 
-// bound is the last word on the number. Min is a promise that needs no data: it
-// lifts at once, whatever the windows and rates say. Max never grows anything.
+// bound is the last word on the number. The least is a promise that needs no data:
+// it lifts at once, whatever the windows and rates say. Max never grows anything.
 func (t *turn) bound(n int) int {
-	least, most := t.bounds()
-	to := max(n, least)
-	if to > most {
-		to = max(most, min(n, t.from))
+	s := t.span()
+	to := max(n, s.least)
+	if to > s.most {
+		to = max(s.most, min(n, t.from))
 	}
 	reason := "within"
 	if to != n {
-		reason = "min is a promise"
+		reason = s.lifts + " is a promise"
+		if to > n && !slices.ContainsFunc(t.decision.Gates, func(g Gate) bool { return g.Name == s.lower() }) {
+			t.gate(s.lower(), "", fmt.Sprintf("%d would be next, %s is %d", n, s.lifts, s.least))
+		}
 	}
-	t.stage("bounds", n, to, to != n, fmt.Sprintf("%s: min %d, max %d, ceiling %d", reason, least, most, t.ceiling()))
+	t.stage("bounds", n, to, to != n, fmt.Sprintf("%s: %s, %s, ceiling %d", reason, s.low(), s.high(), t.ceiling()))
 	return to
 }
 

@@ -29,6 +29,17 @@ type Decision struct {
 	Why string `json:"why"`
 }
 
+// Unbounded is how many replicas the signals ask for, before any bound, window
+// or rate had a say; false if they were not asked.
+func (d Decision) Unbounded() (replicas int, ok bool) {
+	for _, s := range d.Stages {
+		if s.Name == "combine" {
+			return s.Out, true
+		}
+	}
+	return 0, false
+}
+
 // Stage is one step of a decision: a number of replicas goes in, another comes
 // out.
 type Stage struct {
@@ -67,6 +78,8 @@ const (
 	GateRate     = "rate"     // a rate limit
 	GateMin      = "min"
 	GateMax      = "max"
+	GateFloor    = "floor"   // of a schedule
+	GateCeiling  = "ceiling" // of a schedule
 	GateStopped  = "stopped" // scaled to zero by hand
 	GatePaused   = "paused"
 	GateAdvise   = "advise"

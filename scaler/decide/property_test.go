@@ -37,7 +37,25 @@ func anyPolicy(t *rapid.T) policy.App {
 	if rapid.Bool().Draw(t, "bands") {
 		p.Out.Tolerance, p.In.DeadBand = 0.1, 0.3
 	}
+	p.Schedules = anySchedules(t, p.Max)
 	return p
+}
+
+// anySchedules are windows near the times at which walks go.
+func anySchedules(t *rapid.T, most int) []policy.Schedule {
+	schedule := rapid.Custom(func(t *rapid.T) policy.Schedule {
+		s := policy.Schedule{
+			Name: "s", At: noon.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "opens")) * time.Second),
+			Duration: time.Duration(rapid.IntRange(1, 120).Draw(t, "seconds")) * time.Second,
+			Floor:    rapid.IntRange(0, most+5).Draw(t, "floor"),
+			Ceiling:  rapid.IntRange(0, most+5).Draw(t, "ceiling"),
+		}
+		if rapid.Bool().Draw(t, "ramp") {
+			s.Ramp, s.Lead = s.Duration/2, 10*time.Second
+		}
+		return s
+	})
+	return rapid.SliceOfN(schedule, 0, 2).Draw(t, "schedules")
 }
 
 func anyRates(t *rapid.T, label string) []policy.Rate {
@@ -249,11 +267,25 @@ func TestOneMoreSignalNeverMeansFewerReplicas(t *testing.T) { // I6
 	})
 }
 
+func TestAHigherFloorNeverMeansFewerReplicas(t *testing.T) { // I7
+	rapid.Check(t, func(t *rapid.T) {
+		w := anyWalk(t)
+		o := anyObservation(t, w, false)
+		_, before := Next(w.policy, w.state, o)
+		p := w.policy
+		p.Schedules = slices.Clone(p.Schedules)
+		p.Schedules = append(p.Schedules, policy.Schedule{Name: "more", At: o.Now.Add(-time.Minute), Duration: time.Hour, Floor: rapid.IntRange(1, 80).Draw(t, "more")})
+		if _, after := Next(p, w.state, o); after.To < before.To {
+			t.Fatalf("%s\nwith a floor: %s", before.Why, after.Why)
+		}
+	})
+}
+
 func TestAConstantLoadIsAnsweredOnce(t *testing.T) { // I8
 	rapid.Check(t, func(t *rapid.T) {
 		p := anyPolicy(t)
 		p.Mode, p.Signals = policy.Active, []policy.Signal{rpsSignal()}
-		p.Out.Rate, p.In.Rate = nil, nil
+		p.Out.Rate, p.In.Rate, p.Schedules = nil, nil, nil
 		p.Signals[0].Target.Value = rapid.Float64Range(0.001, 1000).Draw(t, "target")
 		w := &walk{policy: p, now: noon, desired: rapid.IntRange(1, 60).Draw(t, "replicas")}
 		load := rapid.Float64Range(0, 50).Draw(t, "replicas' worth") * p.Signals[0].Target.Value
@@ -319,7 +351,7 @@ func recorded(d Decision) int {
 func TestNoRateIsExceeded(t *testing.T) { // I10
 	rapid.Check(t, func(t *rapid.T) {
 		w := anyWalk(t)
-		w.policy.Mode = policy.Active
+		w.policy.Mode, w.policy.Schedules = policy.Active, nil // a floor is free of rates
 		w.state = State{}
 		w.desired = max(w.desired, w.policy.Min) // lifting to min is free of rates
 		type change struct {

@@ -15,6 +15,7 @@ const (
 	maxSignals = 16
 	maxStep    = 100
 	maxSamples = 60
+	maxWindows = 64
 )
 
 // checker finds what is wrong with the meaning of a file.
@@ -82,6 +83,7 @@ func (c *checker) app(a *App, path string) {
 	c.bounds(a, path)
 	c.out(a.Out, path+".out")
 	c.in(a.In, a, path+".in")
+	c.schedules(a, path)
 
 	if n := len(a.Signals); n == 0 || n > maxSignals {
 		c.fail(path+".signals", fmt.Sprintf("has %d signals", n), fmt.Sprintf("give 1 to %d", maxSignals))

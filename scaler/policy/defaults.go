@@ -87,7 +87,7 @@ func (s *Signal) applies(key string) bool {
 // later are the keys that the format has but this version does not.
 var later = []string{
 	"pools", "defaults",
-	"schedules", "events", "forecast", "panic", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
+	"events", "forecast", "panic", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
 	"rows", "coverage", "on_empty", "guard", "saturation",
 	"cooldown", "settle", "lead",
 }

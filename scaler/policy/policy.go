@@ -64,6 +64,10 @@ type App struct {
 	Out Out `yaml:"out" json:"out"`
 	// In is how it shrinks.
 	In In `yaml:"in" json:"in"`
+	// Schedules are the times at which more must be there, or less is enough.
+	// Where they overlap, the highest floor and the lowest ceiling hold, and the
+	// floor if they meet. 64 at most.
+	Schedules []Schedule `yaml:"schedules" json:"schedules,omitempty"`
 
 	// Ceiling is the scaler's absolute number of replicas, not of the file: a
 	// signal that asks for more is taken for broken, and refused. 0 stands for

@@ -126,7 +126,7 @@ func TestEachMistakeIsToldWithItsRemedy(t *testing.T) {
 		{5, "  max: 5000", `policy.yaml:5:8: apps[0].max: 5000 exceeds the ceiling of 500 replicas, lower it, or raise the scaler's ceiling`},
 		{5, "  max: 1000000000000", `policy.yaml:5:8: apps[0].max: 1000000000000 exceeds the ceiling of 500 replicas, lower it, or raise the scaler's ceiling`},
 		{5, "  max:", `policy.yaml:5:3: apps[0].max: has no value, give it one, or remove the key`},
-		{8, "  schedules: []", `policy.yaml:8:3: apps[0]: unknown key "schedules", this version does not have it yet; remove it`},
+		{8, "  events: []", `policy.yaml:8:3: apps[0]: unknown key "events", this version does not have it yet; remove it`},
 		{4, "  target: swarm", `policy.yaml:4:11: apps[0].target: must be a mapping, got "swarm", write keys and values, like "key: value"`},
 		{4, "  target: {driver: swarm}", `policy.yaml:4:3: apps[0].target.service: is missing, name the service with its stack, as docker service ls does`},
 		{4, "  target: {driver: swarm, service: a b}", `policy.yaml:4:36: apps[0].target.service: "a b" is not the name of a service, use up to 63 letters, digits, dots, dashes and underscores`},
@@ -340,12 +340,19 @@ func TestTheDocsHaveEveryKeyWithItsDefault(t *testing.T) {
 func keys(t *testing.T, v reflect.Value, prefix string, f func(string, reflect.Value)) {
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("yaml")
-		if name == "-" {
+		if name == "-" || name == "" {
 			continue
 		}
 		key, field := prefix+name, v.Field(i)
 		f(key, field)
 		if field.Kind() == reflect.Slice {
+			if field.Len() == 0 { // what an entry has that says nothing
+				entry := reflect.New(field.Type().Elem())
+				if d, ok := entry.Interface().(interface{ SetDefaults() }); ok {
+					d.SetDefaults()
+				}
+				field = reflect.Append(field, entry.Elem())
+			}
 			key, field = key+"[]", field.Index(0)
 		}
 		if field.Kind() == reflect.Struct && field.Type() != reflect.TypeFor[policy.Amount]() {
