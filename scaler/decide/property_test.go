@@ -21,9 +21,9 @@ func anyPolicy(t *rapid.T) policy.App {
 	p.Max = rapid.IntRange(p.Min, 60).Draw(t, "max")
 	p.Ceiling = rapid.SampledFrom([]int{0, 60, 100}).Draw(t, "ceiling")
 	p.Mode = rapid.SampledFrom([]policy.Mode{policy.Active, policy.Active, policy.Advise, policy.Paused}).Draw(t, "mode")
-	signals := []policy.Signal{cpuSignal(), rpsSignal(), meanSignal(), memorySignal()}
+	signals := []policy.Signal{cpuSignal(), rpsSignal(), meanSignal(), memorySignal(), ladder(t), desired()}
 	p.Signals = nil
-	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, 3), 1, 3, rapid.ID[int]).Draw(t, "signals") {
+	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 1, 3, rapid.ID[int]).Draw(t, "signals") {
 		p.Signals = append(p.Signals, signals[i])
 	}
 	p.Out = policy.Out{
@@ -56,6 +56,30 @@ func anySchedules(t *rapid.T, most int) []policy.Schedule {
 		return s
 	})
 	return rapid.SliceOfN(schedule, 0, 2).Draw(t, "schedules")
+}
+
+// ladder is one whose rows need not make sense.
+func ladder(t *rapid.T) policy.Signal {
+	s := policy.Signal{Name: "ladder", Type: policy.Steps, Source: policy.CPU, Of: policy.Limit, MaxAge: 15 * time.Second}
+	amount := rapid.SampledFrom([]policy.Amount{{Value: 1, Unit: policy.Plain}, {Value: 5, Unit: policy.Plain}, {Value: 0.3, Unit: policy.Share}, {Value: 2, Unit: policy.Share}})
+	for range rapid.IntRange(1, 4).Draw(t, "rows") {
+		var r policy.Row
+		at := policy.Amount{Value: rapid.Float64Range(0.05, 1).Draw(t, "at"), Unit: policy.Share}
+		if set := rapid.IntRange(0, 20).Draw(t, "set"); set > 10 {
+			r.Set = set
+		}
+		if rapid.Bool().Draw(t, "above") {
+			r.Above, r.Add = at, amount.Draw(t, "add")
+		} else {
+			r.Below, r.Remove = at, amount.Draw(t, "remove")
+		}
+		s.Rows = append(s.Rows, r)
+	}
+	return s
+}
+
+func desired() policy.Signal {
+	return policy.Signal{Name: "desired", Type: policy.Desired, Source: policy.Query, Query: "n", MaxAge: 15 * time.Second}
 }
 
 func anyRates(t *rapid.T, label string) []policy.Rate {

@@ -46,14 +46,20 @@ func (t *turn) ask(s *policy.Signal) proposal {
 	v, gate, why := t.read(s)
 	if gate == "" {
 		var p proposal
-		if s.Type == policy.Threshold {
+		switch s.Type {
+		case policy.Threshold:
 			p = t.threshold(s, v)
-		} else if p, why = t.track(s, v); why != "" {
-			gate = GateRefused
+		case policy.Steps:
+			p = t.steps(s, v)
+		case policy.Desired:
+			p, why = t.desired(v)
+		default:
+			p, why = t.track(s, v)
 		}
-		if gate == "" {
+		if why == "" {
 			return t.cover(s, v, p)
 		}
+		gate = GateRefused
 	}
 	if s.Type == policy.Threshold {
 		t.state.dropCounter(s.Name)
@@ -127,9 +133,8 @@ func (t *turn) read(s *policy.Signal) (v values, gate, why string) {
 	if youngest > s.MaxAge {
 		return v, GateInvalid, fmt.Sprintf("has no sample younger than %s, max_age is %s", short(youngest), short(s.MaxAge))
 	}
-	total := s.Type == policy.Track && s.Kind == policy.Total
 	v = add(fresh(t.obs.Now, r.Samples, s.MaxAge))
-	v.whole = total || s.Type == policy.Threshold && s.Source == policy.Query
+	v.whole = s.Whole()
 	if v.single = v.single || v.whole; v.single && len(r.Samples) > 1 {
 		return v, GateInvalid, fmt.Sprintf("has %d samples where one is meant", len(r.Samples))
 	}

@@ -16,6 +16,7 @@ const (
 	maxStep    = 100
 	maxSamples = 60
 	maxWindows = 64
+	maxRows    = 16
 )
 
 // checker finds what is wrong with the meaning of a file.

@@ -13,7 +13,7 @@ import (
 const Crossing = 0.95
 
 func (c *checker) signal(s *Signal, least int, path string) {
-	m, known := oneOf(string(s.Type), []string{string(Track), string(Threshold)}, []string{"steps", "desired"})
+	m, known := oneOf(string(s.Type), []string{string(Track), string(Threshold), string(Steps), string(Desired)}, nil)
 	if !known {
 		c.fail(path+".type", m.What, m.Hint)
 	}
@@ -38,9 +38,16 @@ func (c *checker) signal(s *Signal, least int, path string) {
 		c.between(path+".window", s.Window, 2*time.Second, time.Hour)
 	}
 	c.source(s, path)
-	if s.Type == Threshold {
+	switch s.Type {
+	case Threshold:
 		c.threshold(s, least, path)
-	} else {
+	case Steps:
+		c.rows(s, path)
+	case Desired:
+		if s.Source != Query {
+			c.fail(path+".source", "a number of replicas is none of "+string(s.Source), "give a query that returns one, with source: query")
+		}
+	default:
 		c.track(s, path)
 	}
 }
@@ -116,7 +123,7 @@ func (c *checker) flap(s *Signal, least int, path string) {
 // units are those an amount may have, given what it is compared with.
 func (s *Signal) units() []Unit {
 	switch {
-	case s.Source == Query && s.Type == Threshold:
+	case s.Source == Query && s.Type != Track:
 		return []Unit{Plain, Share, Size}
 	case s.Source == Query && s.Kind == Utilization:
 		return []Unit{Share}

@@ -49,11 +49,14 @@ func (s *Signal) complete(has func(key string) bool) {
 	fill("of", container, func() { s.Of = Limit })
 	fill("kind", s.Type == Track, func() { s.Kind = s.usualKind() })
 	fill("window", threshold, func() { s.Window = time.Minute })
-	fill("window", s.Type == Track && s.Source == CPU, func() { s.Window = cpuRange })
+	fill("window", !threshold && s.Source == CPU, func() { s.Window = cpuRange })
 	fill("samples", threshold, func() { s.Samples = 3 })
 	fill("step_out", threshold, func() { s.StepOut = 1 })
 	fill("step_in", threshold, func() { s.StepIn = 1 })
 }
+
+// Whole tells whether the signal's reading is one number for the whole workload.
+func (s *Signal) Whole() bool { return s.Kind == Total || s.Source == Query && s.Type != Track }
 
 // usualKind is the kind of reading that the source gives.
 func (s *Signal) usualKind() Kind {
@@ -68,7 +71,7 @@ func (s *Signal) usualKind() Kind {
 
 // special are the keys of a signal that mean something only for some types and
 // sources, and applies tells for which.
-var special = []string{"of", "query", "kind", "target", "max", "min", "step_out", "step_in", "samples", "window"}
+var special = []string{"of", "query", "kind", "target", "max", "min", "step_out", "step_in", "samples", "rows", "window"}
 
 func (s *Signal) applies(key string) bool {
 	switch key {
@@ -80,6 +83,8 @@ func (s *Signal) applies(key string) bool {
 		return s.Type == Track
 	case "max", "min", "step_out", "step_in", "samples":
 		return s.Type == Threshold
+	case "rows":
+		return s.Type == Steps
 	}
 	return s.Type == Threshold || s.Source == CPU // window
 }
@@ -88,7 +93,7 @@ func (s *Signal) applies(key string) bool {
 var later = []string{
 	"pools", "defaults",
 	"events", "forecast", "panic", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
-	"rows", "coverage", "on_empty", "guard", "saturation",
+	"coverage", "on_empty", "guard", "saturation",
 	"cooldown", "settle", "lead",
 }
 

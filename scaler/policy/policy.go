@@ -94,6 +94,8 @@ type Type string
 const (
 	Track     Type = "track"     // as many as keep each replica at its target
 	Threshold Type = "threshold" // a step out above max, a step in below min
+	Steps     Type = "steps"     // a ladder: the further beyond, the more
+	Desired   Type = "desired"   // the reading is the number of replicas
 )
 
 // Source is where a signal's readings come from.
@@ -132,15 +134,15 @@ type Signal struct {
 	// Name of the signal, unique in the policy; the source is its name if the
 	// file gives none.
 	Name string `yaml:"name" json:"name"`
-	// Type is track unless the file says threshold.
+	// Type is track unless the file says otherwise.
 	Type Type `yaml:"type" json:"type"`
 	// Source is cpu, memory or query.
 	Source Source `yaml:"source" json:"source"`
 	// Of is what cpu and memory are measured in: limit, or cores for cpu, or
 	// bytes for memory.
 	Of Base `yaml:"of" json:"of,omitempty"`
-	// Query is PromQL, for source query. With kind total, and for a threshold,
-	// it returns one series; with kind average or utilization one for each
+	// Query is PromQL, for source query. With kind total, and for every type but
+	// track, it returns one series; with kind average or utilization one for each
 	// replica, or one that is their mean.
 	Query string `yaml:"query" json:"query,omitempty"`
 	// Kind of readings, for type track: utilization for a share of the limit,
@@ -158,9 +160,12 @@ type Signal struct {
 	StepOut int `yaml:"step_out" json:"step_out,omitempty"`
 	// StepIn is how many replicas a threshold removes, 1 to 100.
 	StepIn int `yaml:"step_in" json:"step_in,omitempty"`
+	// Rows are the ladder of type steps: of those above which the reading is, the
+	// one that asks for most counts, of those below, the one for least. 1 to 16.
+	Rows []Row `yaml:"rows" json:"rows,omitempty"`
 	// Window is the time readings are averaged over, 2s to 1h: of a threshold
-	// one of the windows that Samples counts, of a tracking cpu signal the range
-	// of the rate. Nothing else has one.
+	// one of the windows that Samples counts, of any other cpu signal the range of
+	// the rate. Nothing else has one.
 	Window time.Duration `yaml:"window" json:"window,omitempty"`
 	// Samples is how many windows in a row must lie beyond a threshold, 1 to
 	// 60.

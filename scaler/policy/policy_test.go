@@ -151,7 +151,14 @@ func TestEachMistakeIsToldWithItsRemedy(t *testing.T) {
 		{8, "  in: {rate: [{percent: 10%, per: 1m}]}", `policy.yaml:8:25: apps[0].in.rate[0].percent: 10% of fewer than 10 replicas is less than one, so that min 1 is never reached, add replicas: 1`},
 		{7, "  - {target: 60%}", `policy.yaml:7:5: apps[0].signals[0].source: is missing, available: cpu, memory, query`},
 		{7, "  - {source: gpu, target: 60%}", `policy.yaml:7:14: apps[0].signals[0].source: "gpu" is not available in this version, available: cpu, memory, query`},
-		{7, "  - {source: cpu, type: steps}", `policy.yaml:7:25: apps[0].signals[0].type: "steps" is not available in this version, available: track, threshold`},
+		{7, "  - {source: cpu, type: steps}", `policy.yaml:7:5: apps[0].signals[0].rows: has 0 rows, give 1 to 16, like {above: 0.4, add: 20%}`},
+		{7, "  - {source: cpu, type: desired}", `policy.yaml:7:14: apps[0].signals[0].source: a number of replicas is none of cpu, give a query that returns one, with source: query`},
+		{7, "  - {source: cpu, type: steps, rows: [{add: 1}]}", `policy.yaml:7:39: apps[0].signals[0].rows[0]: has to be above or below a value, one of the two, make two rows of it`},
+		{7, "  - {source: cpu, type: steps, rows: [{above: 60%}]}", `policy.yaml:7:39: apps[0].signals[0].rows[0]: does nothing, give it add or set`},
+		{7, "  - {source: cpu, type: steps, rows: [{above: 60, add: 1}]}", `policy.yaml:7:47: apps[0].signals[0].rows[0].above: 60 has the wrong unit, write a percentage like 60%`},
+		{7, "  - {source: cpu, type: steps, rows: [{above: 60%, add: 1.5}]}", `policy.yaml:7:57: apps[0].signals[0].rows[0].add: 1.5 is no number of replicas, write 1 to 100, or a share of them like 20%`},
+		{7, "  - {source: cpu, type: steps, rows: [{above: 60%, add: 1, remove: 1}]}", `policy.yaml:7:68: apps[0].signals[0].rows[0].remove: would shrink where the load is high, write below, or add`},
+		{7, "  - {source: cpu, type: steps, rows: [{above: 60%, add: 1}, {below: 60%, remove: 1}]}", `policy.yaml:7:69: apps[0].signals[0].rows[1].below: 60% is not below 60%, above which another row grows, leave room between the two`},
 		{7, "  - {source: cpu}", `policy.yaml:7:5: apps[0].signals[0].target: is missing, write a percentage like 60%`},
 		{7, "  - {source: cpu, target: 60}", `policy.yaml:7:27: apps[0].signals[0].target: 60 has the wrong unit, write a percentage like 60%`},
 		{7, "  - {source: cpu, target: sixty}", `policy.yaml:7:27: apps[0].signals[0].target: "sixty" is not an amount, write a number, a percentage like 60%, or a size like 256MiB`},
@@ -217,7 +224,7 @@ policy.yaml:4:3: apps[0].target.service: is missing, name the service with its s
 policy.yaml:4:20: apps[0].target.driver: "marathon" is not available in this version, available: swarm
 policy.yaml:5:35: apps[0].signals[0].target: 5 has the wrong unit, write a percentage like 60%
 policy.yaml:5:39: apps[0].signals[1].source: is missing, available: cpu, memory, query
-policy.yaml:5:46: apps[0].signals[1].type: unknown: "x", available: track, threshold`
+policy.yaml:5:46: apps[0].signals[1].type: unknown: "x", available: track, threshold, steps, desired`
 	if diff := cmp.Diff(want, problems.Error()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -300,8 +307,8 @@ func TestTheExampleOfTheDocsLoads(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems.Render())
 	}
-	if n := len(file.Apps); n != 3 {
-		t.Errorf("%d policies, want 3", n)
+	if n := len(file.Apps); n != 4 {
+		t.Errorf("%d policies, want 4", n)
 	}
 }
 

@@ -51,7 +51,7 @@ func (s Signal) PromQL(t Target) string {
 // rateRange is the range of a rate. A threshold averages over its window by
 // itself.
 func (s Signal) rateRange() time.Duration {
-	if s.Type == Track && s.Window > 0 {
+	if s.Type != Threshold && s.Window > 0 {
 		return s.Window
 	}
 	return cpuRange
