@@ -30,6 +30,7 @@ func cpuSignal() policy.Signal {
 	return policy.Signal{
 		Name: "cpu", Type: policy.Track, Source: policy.CPU, Of: policy.Limit, Kind: policy.Utilization,
 		Target: policy.Amount{Value: 0.5, Unit: policy.Share}, MaxAge: 15 * time.Second,
+		Saturation: policy.Saturation{Above: 0.95, Boost: 3},
 	}
 }
 

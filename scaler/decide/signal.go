@@ -205,6 +205,15 @@ func (t *turn) track(s *policy.Signal, v values) (p proposal, refused string) {
 		p.out = t.from
 		p.reason += fmt.Sprintf(", within the tolerance of %s", t.policy.Out.Tolerance)
 	}
+	// Full replicas do not show how much more they would take. It is those that
+	// are ready that count, so that what is on its way is not asked for again.
+	if full := s.Saturation; full.Boost > 1 && !v.whole && v.mean() >= float64(full.Above) {
+		heard := min(v.count, t.obs.Ready)
+		if n := replicas(min(float64(heard)*full.Boost, float64(t.ceiling()))); n > p.out {
+			p.out = n
+			p.reason += fmt.Sprintf("; saturated, so %.4g times the %d that are ready: %d", full.Boost, heard, n)
+		}
+	}
 	if p.in < t.from && float64(p.in) >= float64(t.from)*(1-float64(t.policy.In.DeadBand)) {
 		p.in = t.from
 		p.reason += fmt.Sprintf(", within the dead band of %s", t.policy.In.DeadBand)

@@ -87,6 +87,14 @@ func (c *checker) track(s *Signal, path string) {
 		c.fail(path+".kind", fmt.Sprintf("%s of %s is read as %s", s.Source, s.Of, s.usualKind()), "remove kind")
 	}
 	c.amount(path+".target", s.Target, s.units())
+	if s.saturates() {
+		if a := s.Saturation.Above; !(a >= 0.5 && a <= 1) {
+			c.fail(path+".saturation.above", fmt.Sprintf("must be 50%% to 100%%, got %s", a), "")
+		}
+		if b := s.Saturation.Boost; !(b >= 1 && b <= 10) {
+			c.fail(path+".saturation.boost", fmt.Sprintf("must be 1 to 10, got %v", b), "write 1 for none")
+		}
+	}
 	if s.Kind == Utilization && s.Target.Value > 1 {
 		c.fail(path+".target", fmt.Sprintf("must be at most 100%%, got %s", s.Target), "")
 	}

@@ -50,10 +50,16 @@ func (s *Signal) complete(has func(key string) bool) {
 	fill("kind", s.Type == Track, func() { s.Kind = s.usualKind() })
 	fill("window", threshold, func() { s.Window = time.Minute })
 	fill("window", !threshold && s.Source == CPU, func() { s.Window = cpuRange })
+	saturates := s.saturates()
+	fill("saturation.above", saturates, func() { s.Saturation.Above = 0.95 })
+	fill("saturation.boost", saturates, func() { s.Saturation.Boost = 3 })
 	fill("samples", threshold, func() { s.Samples = 3 })
 	fill("step_out", threshold, func() { s.StepOut = 1 })
 	fill("step_in", threshold, func() { s.StepIn = 1 })
 }
+
+// saturates tells whether the signal can see that replicas are full.
+func (s *Signal) saturates() bool { return s.Type == Track && s.Source == CPU && s.Of == Limit }
 
 // Whole tells whether the signal's reading is one number for the whole workload.
 func (s *Signal) Whole() bool { return s.Kind == Total || s.Source == Query && s.Type != Track }
@@ -71,7 +77,7 @@ func (s *Signal) usualKind() Kind {
 
 // special are the keys of a signal that mean something only for some types and
 // sources, and applies tells for which.
-var special = []string{"of", "query", "kind", "target", "max", "min", "step_out", "step_in", "samples", "rows", "window"}
+var special = []string{"of", "query", "kind", "target", "max", "min", "step_out", "step_in", "samples", "rows", "saturation", "window"}
 
 func (s *Signal) applies(key string) bool {
 	switch key {
@@ -85,6 +91,8 @@ func (s *Signal) applies(key string) bool {
 		return s.Type == Threshold
 	case "rows":
 		return s.Type == Steps
+	case "saturation":
+		return s.saturates()
 	}
 	return s.Type == Threshold || s.Source == CPU // window
 }
@@ -93,7 +101,7 @@ func (s *Signal) applies(key string) bool {
 var later = []string{
 	"pools", "defaults",
 	"events", "forecast", "panic", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
-	"coverage", "on_empty", "guard", "saturation",
+	"coverage", "on_empty", "guard",
 	"cooldown", "settle", "lead",
 }
 

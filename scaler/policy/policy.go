@@ -152,6 +152,9 @@ type Signal struct {
 	// Target is what one replica is to carry, for type track: above 0, a
 	// percentage for kind utilization, a size for memory in bytes.
 	Target Amount `yaml:"target" json:"target,omitzero"`
+	// Saturation is what a tracking cpu signal of the limit makes of replicas that
+	// have nothing left: how much they would need cannot be seen any more.
+	Saturation Saturation `yaml:"saturation" json:"saturation,omitzero"`
 	// Max is the value above which a threshold grows the workload.
 	Max Amount `yaml:"max" json:"max,omitzero"`
 	// Min is the value below which a threshold shrinks the workload.
@@ -173,6 +176,15 @@ type Signal struct {
 	// MaxAge is the age up to which a reading counts, 2s to 10m. It also bounds
 	// how far back a query may look for the last sample of a series.
 	MaxAge time.Duration `yaml:"max_age" json:"max_age"`
+}
+
+// Saturation is when replicas count as full, and how many times as many as are
+// ready are then asked for.
+type Saturation struct {
+	// Above is the mean share of the limit from which they do, 50% to 100%.
+	Above conf.Percent `yaml:"above" json:"above"`
+	// Boost is the factor, 1 to 10; 1 for none.
+	Boost float64 `yaml:"boost" json:"boost"`
 }
 
 // Out is how a workload grows.

@@ -49,6 +49,7 @@ func TestTheLeastPolicyHasSafeDefaults(t *testing.T) {
 		Signals: []policy.Signal{{
 			Name: "cpu", Type: policy.Track, Source: policy.CPU, Of: policy.Limit, Kind: policy.Utilization,
 			Target: policy.Amount{Value: 0.6, Unit: policy.Share}, Window: 5 * time.Second, MaxAge: 15 * time.Second,
+			Saturation: policy.Saturation{Above: 0.95, Boost: 3},
 		}},
 		Out: policy.Out{Rate: []policy.Rate{{Replicas: 10, Percent: 3, Per: 15 * time.Second}}},
 		In:  policy.In{DeadBand: 0.1, Window: 5 * time.Minute, Rate: []policy.Rate{{Replicas: 1, Percent: 0.1, Per: time.Minute}}},
@@ -189,7 +190,7 @@ func TestEachMistakeIsToldWithItsRemedy(t *testing.T) {
 		{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, samples: 99}", `policy.yaml:7:65: apps[0].signals[0].samples: must be 1 to 60, got 99`},
 		{7, "  - {source: cpu, type: threshold, max: 30%, min: 80%}", `policy.yaml:7:51: apps[0].signals[0].min: 80% is not below max 30%, leave room between the two`},
 		{7, "  - {source: cpu, type: threshold, max: 60%, min: 34%}", `policy.yaml:7:5: apps[0].signals[0]: flaps: at 2 replicas, in 2->1 turns 34% into 68%, too near max 60%, raise max, lower min, lower step_in, or use type track`},
-		{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, saturation: {above: 95%}}", `policy.yaml:7:56: apps[0].signals[0]: unknown key "saturation", this version does not have it yet; remove it`},
+		{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, saturation: {above: 95%}}", `policy.yaml:7:56: apps[0].signals[0].saturation: does nothing for type threshold and source cpu, remove it`},
 		{7, "  - {source: cpu, target: 60%}\n  - {source: cpu, target: 70%}", `policy.yaml:8:5: apps[0].signals[1].name: "cpu" is the name of signals[0] already, give each signal its own`},
 		{8, "- name: shop\n  target: {driver: swarm, service: other}\n  max: 2\n  signals: [{source: cpu, target: 60%}]", `policy.yaml:8:9: apps[1].name: "shop" is the name of apps[0] already, give each policy its own`},
 		{8, "- name: other\n  target: {driver: swarm, service: shop_web}\n  max: 2\n  signals: [{source: cpu, target: 60%}]", `policy.yaml:9:3: apps[1].target: swarm/shop_web is already controlled by apps[0], one workload takes one policy; put all signals into that one`},
