@@ -7,6 +7,7 @@
 //
 //	signal     what each signal asks for
 //	combine    out if any asks for more, in if all agree on less
+//	panic      past windows and rates where far more is asked for than there is
 //	range      never below min or the floor of a schedule, never above max or a ceiling
 //	record     what was asked for, for as long as a window looks back
 //	stabilise  the least of the out window, the most of the in window
@@ -47,6 +48,7 @@ func Next(p policy.App, s State, o Observation) (State, Decision) {
 		return t.state, t.stopped()
 	}
 	n := t.combine(t.signals())
+	n = t.panics(n)
 	n = t.limit(n)
 	t.record(n)
 	n = t.stabilise(n)
@@ -93,7 +95,7 @@ func unseen(s State, o Observation) Decision {
 // the windows begin when the workload does.
 func (t *turn) stopped() Decision {
 	const why = "scaled to 0 by hand; scale it to 1 or more to let the policy go on"
-	t.state.Most, t.state.Least, t.state.Counters = Window{Since: t.obs.Now}, Window{Since: t.obs.Now}, nil
+	t.state.Most, t.state.Least, t.state.Counters, t.state.Surge = Window{Since: t.obs.Now}, Window{Since: t.obs.Now}, nil, Surge{}
 	t.gate(GateStopped, "", why)
 	t.decision.Why = "hold 0: " + why
 	return t.decision

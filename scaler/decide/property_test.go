@@ -38,6 +38,9 @@ func anyPolicy(t *rapid.T) policy.App {
 		p.Out.Tolerance, p.In.DeadBand = 0.1, 0.3
 	}
 	p.Schedules = anySchedules(t, p.Max)
+	if rapid.Bool().Draw(t, "panic") {
+		p.Panic = &policy.Panic{Threshold: 2, Hold: 10 * time.Second, MaxAdd: rapid.IntRange(0, 20).Draw(t, "max add")}
+	}
 	return p
 }
 
@@ -309,7 +312,7 @@ func TestAConstantLoadIsAnsweredOnce(t *testing.T) { // I8
 	rapid.Check(t, func(t *rapid.T) {
 		p := anyPolicy(t)
 		p.Mode, p.Signals = policy.Active, []policy.Signal{rpsSignal()}
-		p.Out.Rate, p.In.Rate, p.Schedules = nil, nil, nil
+		p.Out.Rate, p.In.Rate, p.Schedules, p.Panic = nil, nil, nil, nil
 		p.Signals[0].Target.Value = rapid.Float64Range(0.001, 1000).Draw(t, "target")
 		w := &walk{policy: p, now: noon, desired: rapid.IntRange(1, 60).Draw(t, "replicas")}
 		load := rapid.Float64Range(0, 50).Draw(t, "replicas' worth") * p.Signals[0].Target.Value
@@ -375,7 +378,7 @@ func recorded(d Decision) int {
 func TestNoRateIsExceeded(t *testing.T) { // I10
 	rapid.Check(t, func(t *rapid.T) {
 		w := anyWalk(t)
-		w.policy.Mode, w.policy.Schedules = policy.Active, nil // a floor is free of rates
+		w.policy.Mode, w.policy.Schedules, w.policy.Panic = policy.Active, nil, nil // these are free of rates
 		w.state = State{}
 		w.desired = max(w.desired, w.policy.Min) // lifting to min is free of rates
 		type change struct {

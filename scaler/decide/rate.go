@@ -16,6 +16,10 @@ func (t *turn) rate(n int) int {
 	switch {
 	case n > t.from:
 		to, reason = t.fastest(n, t.policy.Out.Rate, +1)
+		if rush, on := t.rush(n); on && rush > to {
+			to, reason = rush, fmt.Sprintf("%d in a panic; %s", rush, reason)
+			t.because += fmt.Sprintf("; a panic goes past the rate, to %d", rush)
+		}
 	case n < t.from:
 		to, reason = t.fastest(n, t.policy.In.Rate, -1)
 	}

@@ -18,7 +18,13 @@ func (t *turn) stabilise(n int) int {
 	now, window := t.obs.Now, t.policy.In.Window
 	least, most := t.state.Least.first(), t.state.Most.first()
 	seen := now.Sub(t.state.Most.Since)
-	switch {
+	switch rush, on := t.rush(n); {
+	case on && rush > least.Replicas:
+		if rush != n {
+			t.gate(GatePanic, "", fmt.Sprintf("%d asked for, but a panic adds %d at most", n, t.policy.Panic.MaxAdd))
+		}
+		t.stage("stabilise", n, rush, rush != n, "a panic does not wait for the out window")
+		return rush
 	case least.Replicas > t.from:
 		t.stage("stabilise", n, least.Replicas, least.Replicas != n, fmt.Sprintf("at least %d for %s", least.Replicas, short(t.policy.Out.Window)))
 		return least.Replicas

@@ -27,6 +27,8 @@ type State struct {
 	Least Window `json:"least"`
 	// Changes are those within the longest time of a rate limit.
 	Changes []Change `json:"changes,omitempty"`
+	// Surge is the panic that is on, if one is.
+	Surge Surge `json:"surge,omitzero"`
 	// Counters are those of threshold signals.
 	Counters []Counter `json:"counters,omitempty"`
 }
@@ -39,7 +41,7 @@ func (s State) resume(p policy.App, o Observation) State {
 		s = State{}
 	}
 	if s.At.IsZero() || o.Now.Before(s.At) || o.Now.Sub(s.At) > gap(p) {
-		s.Most, s.Least, s.Counters = Window{Since: o.Now}, Window{Since: o.Now}, nil
+		s.Most, s.Least, s.Counters, s.Surge = Window{Since: o.Now}, Window{Since: o.Now}, nil, Surge{}
 	}
 	s.Changes = s.since(o, p)
 	if !s.At.IsZero() && s.Desired != o.Desired {

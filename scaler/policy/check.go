@@ -85,6 +85,15 @@ func (c *checker) app(a *App, path string) {
 	c.out(a.Out, path+".out")
 	c.in(a.In, a, path+".in")
 	c.schedules(a, path)
+	if p := a.Panic; p != nil {
+		if !(p.Threshold >= 1.1 && p.Threshold <= 10) {
+			c.fail(path+".panic.threshold", fmt.Sprintf("must be 1.1 to 10, got %v", p.Threshold), "")
+		}
+		c.between(path+".panic.hold", p.Hold, 10*time.Second, time.Hour)
+		if p.MaxAdd < 0 || p.MaxAdd > c.opts.Ceiling {
+			c.fail(path+".panic.max_add", fmt.Sprintf("must be 0 to %d, got %d", c.opts.Ceiling, p.MaxAdd), "0 stands for up to max")
+		}
+	}
 
 	if n := len(a.Signals); n == 0 || n > maxSignals {
 		c.fail(path+".signals", fmt.Sprintf("has %d signals", n), fmt.Sprintf("give 1 to %d", maxSignals))

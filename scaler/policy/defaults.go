@@ -100,7 +100,7 @@ func (s *Signal) applies(key string) bool {
 // later are the keys that the format has but this version does not.
 var later = []string{
 	"pools", "defaults",
-	"events", "forecast", "panic", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
+	"events", "forecast", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
 	"coverage", "on_empty", "guard",
 	"cooldown", "settle", "lead",
 }

@@ -64,6 +64,9 @@ type App struct {
 	Out Out `yaml:"out" json:"out"`
 	// In is how it shrinks.
 	In In `yaml:"in" json:"in"`
+	// Panic is how it grows where far more is asked for than there is; nil if the
+	// rates hold even then.
+	Panic *Panic `yaml:"panic" json:"panic,omitempty"`
 	// Schedules are the times at which more must be there, or less is enough.
 	// Where they overlap, the highest floor and the lowest ceiling hold, and the
 	// floor if they meet. 64 at most.
@@ -177,6 +180,22 @@ type Signal struct {
 	// how far back a query may look for the last sample of a series.
 	MaxAge time.Duration `yaml:"max_age" json:"max_age"`
 }
+
+// Panic is when a surge is one, and what it may do: it grows past the out window
+// and rates, and nothing shrinks until it is over.
+type Panic struct {
+	// Threshold is how many times the replicas that are ready must be asked for,
+	// 1.1 to 10.
+	Threshold float64 `yaml:"threshold" json:"threshold"`
+	// Hold is how long it lasts after the last time they were, 10s to 1h.
+	Hold time.Duration `yaml:"hold" json:"hold"`
+	// MaxAdd is how many replicas it may add past the rates, from when it began;
+	// up to max if 0.
+	MaxAdd int `yaml:"max_add" json:"max_add"`
+}
+
+// SetDefaults is for conf, which calls it before it reads a panic.
+func (p *Panic) SetDefaults() { *p = Panic{Threshold: 2, Hold: time.Minute} }
 
 // Saturation is when replicas count as full, and how many times as many as are
 // ready are then asked for.

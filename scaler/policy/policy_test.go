@@ -127,6 +127,9 @@ func TestEachMistakeIsToldWithItsRemedy(t *testing.T) {
 		{5, "  max: 5000", `policy.yaml:5:8: apps[0].max: 5000 exceeds the ceiling of 500 replicas, lower it, or raise the scaler's ceiling`},
 		{5, "  max: 1000000000000", `policy.yaml:5:8: apps[0].max: 1000000000000 exceeds the ceiling of 500 replicas, lower it, or raise the scaler's ceiling`},
 		{5, "  max:", `policy.yaml:5:3: apps[0].max: has no value, give it one, or remove the key`},
+		{8, "  panic: {threshold: 1}", `policy.yaml:8:22: apps[0].panic.threshold: must be 1.1 to 10, got 1`},
+		{8, "  panic: {hold: 1s}", `policy.yaml:8:17: apps[0].panic.hold: must be 10s to 1h, got 1s`},
+		{8, "  panic: {max_add: 1000}", `policy.yaml:8:20: apps[0].panic.max_add: must be 0 to 500, got 1000, 0 stands for up to max`},
 		{8, "  events: []", `policy.yaml:8:3: apps[0]: unknown key "events", this version does not have it yet; remove it`},
 		{4, "  target: swarm", `policy.yaml:4:11: apps[0].target: must be a mapping, got "swarm", write keys and values, like "key: value"`},
 		{4, "  target: {driver: swarm}", `policy.yaml:4:3: apps[0].target.service: is missing, name the service with its stack, as docker service ls does`},
@@ -353,6 +356,14 @@ func keys(t *testing.T, v reflect.Value, prefix string, f func(string, reflect.V
 		}
 		key, field := prefix+name, v.Field(i)
 		f(key, field)
+		if field.Kind() == reflect.Pointer && field.IsNil() {
+			entry := reflect.New(field.Type().Elem())
+			entry.Interface().(interface{ SetDefaults() }).SetDefaults()
+			field = entry
+		}
+		if field.Kind() == reflect.Pointer {
+			field = field.Elem()
+		}
 		if field.Kind() == reflect.Slice {
 			if field.Len() == 0 { // what an entry has that says nothing
 				entry := reflect.New(field.Type().Elem())
