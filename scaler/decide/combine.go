@@ -1,6 +1,10 @@
 package decide
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
 
 // combine makes one number of all proposals. Out: the most that any signal asks
 // for. In: the most that any is content with, if every one may be heard.
@@ -21,6 +25,9 @@ func (t *turn) combine(proposals []proposal) int {
 	t.agreed = trusted && !t.obs.Updating
 	n := t.from
 	switch {
+	case grow != nil && t.obs.Updating && t.policy.DuringUpdate == policy.HoldAll:
+		t.because = grow.signal + ": " + grow.reason
+		t.gate(GateUpdating, "", fmt.Sprintf("%d asked for, but the platform is rolling out a change; the policy holds until it is done", want))
 	case grow != nil:
 		n, t.because = want, grow.signal+": "+grow.reason
 	case trusted:

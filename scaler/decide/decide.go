@@ -7,11 +7,13 @@
 //
 //	signal     what each signal asks for
 //	combine    out if any asks for more, in if all agree on less
+//	fallback   what to do when nothing is heard
 //	panic      past windows and rates where far more is asked for than there is
 //	range      never below min or the floor of a schedule, never above max or a ceiling
 //	record     what was asked for, for as long as a window looks back
 //	stabilise  the least of the out window, the most of the in window
 //	rate       no faster than the rate limits
+//	care       not down again so soon, and not up and down without end
 //	bounds     min and max once more, and no number beyond the ceiling
 //	mode       whether anyone may act on it
 //
@@ -47,12 +49,15 @@ func Next(p policy.App, s State, o Observation) (State, Decision) {
 	if o.Desired == 0 {
 		return t.state, t.stopped()
 	}
-	n := t.combine(t.signals())
+	proposals := t.signals()
+	n := t.combine(proposals)
+	n = t.fallback(n, proposals)
 	n = t.panics(n)
 	n = t.limit(n)
 	t.record(n)
 	n = t.stabilise(n)
 	n = t.rate(n)
+	n = t.care(n)
 	n = t.bound(n)
 	t.mode(n)
 	return t.state, t.decision
@@ -95,7 +100,8 @@ func unseen(s State, o Observation) Decision {
 // the windows begin when the workload does.
 func (t *turn) stopped() Decision {
 	const why = "scaled to 0 by hand; scale it to 1 or more to let the policy go on"
-	t.state.Most, t.state.Least, t.state.Counters, t.state.Surge = Window{Since: t.obs.Now}, Window{Since: t.obs.Now}, nil, Surge{}
+	t.state.Most, t.state.Least, t.state.Counters = Window{Since: t.obs.Now}, Window{Since: t.obs.Now}, nil
+	t.state.Surge, t.state.Silent = Surge{}, time.Time{}
 	t.gate(GateStopped, "", why)
 	t.decision.Why = "hold 0: " + why
 	return t.decision

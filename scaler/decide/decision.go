@@ -43,7 +43,8 @@ func (d Decision) Unbounded() (replicas int, ok bool) {
 // Stage is one step of a decision: a number of replicas goes in, another comes
 // out.
 type Stage struct {
-	// Name is signal, combine, panic, range, record, stabilise, rate, bounds or mode.
+	// Name is signal, combine, fallback, panic, range, record, stabilise, rate,
+	// care, bounds or mode.
 	Name string `json:"name"`
 	// Signal is the name of the signal, for stages called signal.
 	Signal string `json:"signal,omitempty"`
@@ -78,7 +79,9 @@ const (
 	GateRate     = "rate"     // a rate limit
 	GateMin      = "min"
 	GateMax      = "max"
-	GatePanic    = "panic"   // less would do, but not yet
+	GatePanic    = "panic" // less would do, but not yet
+	GateCooldown = "cooldown"
+	GateBudget   = "budget"  // too much has come and gone
 	GateFloor    = "floor"   // of a schedule
 	GateCeiling  = "ceiling" // of a schedule
 	GateStopped  = "stopped" // scaled to zero by hand

@@ -39,6 +39,9 @@ func anyPolicy(t *rapid.T) policy.App {
 	}
 	p.Schedules = anySchedules(t, p.Max)
 	if rapid.Bool().Draw(t, "panic") {
+		p.Fallback = &policy.Fallback{After: 4 * time.Second, Action: policy.AtLeast, Replicas: rapid.IntRange(1, 70).Draw(t, "fallback")}
+		p.Budget = &policy.Budget{Changes: rapid.IntRange(1, 30).Draw(t, "budget"), Window: time.Minute}
+		p.In.Cooldown = rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "cooldown")
 		p.Panic = &policy.Panic{Threshold: 2, Hold: 10 * time.Second, MaxAdd: rapid.IntRange(0, 20).Draw(t, "max add")}
 	}
 	return p
@@ -312,7 +315,7 @@ func TestAConstantLoadIsAnsweredOnce(t *testing.T) { // I8
 	rapid.Check(t, func(t *rapid.T) {
 		p := anyPolicy(t)
 		p.Mode, p.Signals = policy.Active, []policy.Signal{rpsSignal()}
-		p.Out.Rate, p.In.Rate, p.Schedules, p.Panic = nil, nil, nil, nil
+		p.Out.Rate, p.In.Rate, p.Schedules, p.Panic, p.Fallback, p.Budget = nil, nil, nil, nil, nil, nil
 		p.Signals[0].Target.Value = rapid.Float64Range(0.001, 1000).Draw(t, "target")
 		w := &walk{policy: p, now: noon, desired: rapid.IntRange(1, 60).Draw(t, "replicas")}
 		load := rapid.Float64Range(0, 50).Draw(t, "replicas' worth") * p.Signals[0].Target.Value
@@ -378,7 +381,7 @@ func recorded(d Decision) int {
 func TestNoRateIsExceeded(t *testing.T) { // I10
 	rapid.Check(t, func(t *rapid.T) {
 		w := anyWalk(t)
-		w.policy.Mode, w.policy.Schedules, w.policy.Panic = policy.Active, nil, nil // these are free of rates
+		w.policy.Mode, w.policy.Schedules, w.policy.Panic, w.policy.Fallback = policy.Active, nil, nil, nil // these are free of rates, or need none
 		w.state = State{}
 		w.desired = max(w.desired, w.policy.Min) // lifting to min is free of rates
 		type change struct {

@@ -25,10 +25,13 @@ type State struct {
 	// window.
 	Most  Window `json:"most"`
 	Least Window `json:"least"`
-	// Changes are those within the longest time of a rate limit.
+	// Changes are those within the longest time of a rate limit, the budget and
+	// the cooldown.
 	Changes []Change `json:"changes,omitempty"`
 	// Surge is the panic that is on, if one is.
 	Surge Surge `json:"surge,omitzero"`
+	// Silent is since when no signal could be heard; zero if one could.
+	Silent time.Time `json:"silent,omitzero"`
 	// Counters are those of threshold signals.
 	Counters []Counter `json:"counters,omitempty"`
 }
@@ -41,7 +44,8 @@ func (s State) resume(p policy.App, o Observation) State {
 		s = State{}
 	}
 	if s.At.IsZero() || o.Now.Before(s.At) || o.Now.Sub(s.At) > gap(p) {
-		s.Most, s.Least, s.Counters, s.Surge = Window{Since: o.Now}, Window{Since: o.Now}, nil, Surge{}
+		s.Most, s.Least, s.Counters = Window{Since: o.Now}, Window{Since: o.Now}, nil
+		s.Surge, s.Silent = Surge{}, time.Time{}
 	}
 	s.Changes = s.since(o, p)
 	if !s.At.IsZero() && s.Desired != o.Desired {
@@ -61,10 +65,13 @@ func gap(p policy.App) time.Duration {
 	return max(2*p.Interval, min(5*p.Interval, p.In.Window/2))
 }
 
-// since are the changes that a rate limit may still ask for. Those that a clock
+// since are the changes that a limit may still ask for. Those that a clock
 // which went back has put into the future happened now at the latest.
 func (s State) since(o Observation, p policy.App) []Change {
-	var longest time.Duration
+	longest := p.In.Cooldown
+	if p.Budget != nil {
+		longest = max(longest, p.Budget.Window)
+	}
 	for _, rates := range [][]policy.Rate{p.Out.Rate, p.In.Rate} {
 		for _, r := range rates {
 			longest = max(longest, r.Per)

@@ -85,6 +85,7 @@ func (c *checker) app(a *App, path string) {
 	c.out(a.Out, path+".out")
 	c.in(a.In, a, path+".in")
 	c.schedules(a, path)
+	c.care(a, path)
 	if p := a.Panic; p != nil {
 		if !(p.Threshold >= 1.1 && p.Threshold <= 10) {
 			c.fail(path+".panic.threshold", fmt.Sprintf("must be 1.1 to 10, got %v", p.Threshold), "")
@@ -107,6 +108,32 @@ func (c *checker) app(a *App, path string) {
 		} else {
 			names[s.Name] = i
 		}
+	}
+}
+
+// care checks what keeps a workload from harm.
+func (c *checker) care(a *App, path string) {
+	if m, ok := oneOf(string(a.DuringUpdate), []string{string(HoldIn), string(HoldAll)}, nil); !ok {
+		c.fail(path+".during_update", m.What, m.Hint)
+	}
+	c.between(path+".in.cooldown", a.In.Cooldown, 0, 24*time.Hour)
+	if b := a.Budget; b != nil {
+		c.count(path+".budget.changes", b.Changes, 10_000)
+		c.between(path+".budget.window", b.Window, time.Minute, 24*time.Hour)
+	}
+	f := a.Fallback
+	if f == nil {
+		return
+	}
+	c.between(path+".fallback.after", f.After, 10*time.Second, 24*time.Hour)
+	if m, ok := oneOf(string(f.Action), []string{string(Exactly), string(AtLeast)}, nil); !ok {
+		c.fail(path+".fallback.action", m.What, m.Hint)
+	}
+	if f.Replicas < 1 || f.Replicas > a.Max && a.Max > 0 {
+		c.fail(path+".fallback.replicas", fmt.Sprintf("must be 1 to max, got %d", f.Replicas), "")
+	}
+	if f.AllowIn && f.Action == AtLeast {
+		c.fail(path+".fallback.allow_in", "does nothing for action max, which never shrinks", "remove it")
 	}
 }
 

@@ -19,6 +19,8 @@ func (a *App) SetDefaults() {
 		Mode:     Advise,
 		Interval: 2 * time.Second,
 		Min:      1,
+
+		DuringUpdate: HoldIn,
 		Out: Out{
 			Rate: []Rate{{Replicas: 10, Percent: 3, Per: 15 * time.Second}},
 		},
@@ -100,9 +102,9 @@ func (s *Signal) applies(key string) bool {
 // later are the keys that the format has but this version does not.
 var later = []string{
 	"pools", "defaults",
-	"events", "forecast", "fallback", "budget", "stuck_after", "during_update", "needs", "allow_zero",
+	"events", "forecast", "stuck_after", "needs", "allow_zero",
 	"coverage", "on_empty", "guard",
-	"cooldown", "settle", "lead",
+	"settle", "lead",
 }
 
 func laterHint(key string) string {

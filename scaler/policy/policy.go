@@ -67,6 +67,13 @@ type App struct {
 	// Panic is how it grows where far more is asked for than there is; nil if the
 	// rates hold even then.
 	Panic *Panic `yaml:"panic" json:"panic,omitempty"`
+	// Fallback is what is done where no signal can be heard; nil to hold.
+	Fallback *Fallback `yaml:"fallback" json:"fallback,omitempty"`
+	// Budget bounds how much the workload goes up and down; nil for no bound.
+	Budget *Budget `yaml:"budget" json:"budget,omitempty"`
+	// DuringUpdate is what may happen while the platform rolls out a change:
+	// hold_in to grow only, hold for nothing.
+	DuringUpdate DuringUpdate `yaml:"during_update" json:"during_update,omitempty"`
 	// Schedules are the times at which more must be there, or less is enough.
 	// Where they overlap, the highest floor and the lowest ceiling hold, and the
 	// floor if they meet. 64 at most.
@@ -228,7 +235,56 @@ type In struct {
 	Window time.Duration `yaml:"window" json:"window"`
 	// Rate bounds the shrinking; every entry holds.
 	Rate []Rate `yaml:"rate" json:"rate"`
+	// Cooldown is how long after any change, whoever made it, nothing shrinks, 0s
+	// to 24h.
+	Cooldown time.Duration `yaml:"cooldown" json:"cooldown"`
 }
+
+// DuringUpdate is what may happen during a rollout.
+type DuringUpdate string
+
+// What may happen during a rollout.
+const (
+	HoldIn  DuringUpdate = "hold_in" // growth
+	HoldAll DuringUpdate = "hold"    // nothing
+)
+
+// Fallback is how many replicas there are to be where nothing is known.
+type Fallback struct {
+	// After is how long no signal must have been heard, 10s to 24h.
+	After time.Duration `yaml:"after" json:"after"`
+	// Action is replicas for that many, or max for that many at least.
+	Action FallbackAction `yaml:"action" json:"action"`
+	// Replicas is the number, 1 or more.
+	Replicas int `yaml:"replicas" json:"replicas"`
+	// AllowIn lets action replicas shrink the workload too: without it, what is
+	// not known never does.
+	AllowIn bool `yaml:"allow_in" json:"allow_in,omitempty"`
+}
+
+// SetDefaults is for conf, which calls it before it reads a fallback.
+func (f *Fallback) SetDefaults() { *f = Fallback{After: 2 * time.Minute, Action: AtLeast} }
+
+// FallbackAction is what a fallback does with its number.
+type FallbackAction string
+
+// The actions of a fallback.
+const (
+	Exactly FallbackAction = "replicas"
+	AtLeast FallbackAction = "max"
+)
+
+// Budget is how many replicas may come and go, all told, before nothing shrinks
+// any more until some of that is over.
+type Budget struct {
+	// Changes is their number, 1 to 10000.
+	Changes int `yaml:"changes" json:"changes"`
+	// Window is the time in which they count, 1m to 24h.
+	Window time.Duration `yaml:"window" json:"window"`
+}
+
+// SetDefaults is for conf, which calls it before it reads a budget.
+func (b *Budget) SetDefaults() { *b = Budget{Window: time.Hour} }
 
 // Rate is how many replicas may come or go within Per: Replicas of them or
 // Percent of the number there was, whichever is more.

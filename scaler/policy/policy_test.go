@@ -51,8 +51,9 @@ func TestTheLeastPolicyHasSafeDefaults(t *testing.T) {
 			Target: policy.Amount{Value: 0.6, Unit: policy.Share}, Window: 5 * time.Second, MaxAge: 15 * time.Second,
 			Saturation: policy.Saturation{Above: 0.95, Boost: 3},
 		}},
-		Out: policy.Out{Rate: []policy.Rate{{Replicas: 10, Percent: 3, Per: 15 * time.Second}}},
-		In:  policy.In{DeadBand: 0.1, Window: 5 * time.Minute, Rate: []policy.Rate{{Replicas: 1, Percent: 0.1, Per: time.Minute}}},
+		Out:          policy.Out{Rate: []policy.Rate{{Replicas: 10, Percent: 3, Per: 15 * time.Second}}},
+		DuringUpdate: policy.HoldIn,
+		In:           policy.In{DeadBand: 0.1, Window: 5 * time.Minute, Rate: []policy.Rate{{Replicas: 1, Percent: 0.1, Per: time.Minute}}},
 	}
 	if diff := cmp.Diff([]policy.App{want}, file.Apps); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -150,7 +151,12 @@ func TestEachMistakeIsToldWithItsRemedy(t *testing.T) {
 		{8, "  in: {window: 1s}", `policy.yaml:8:16: apps[0].in.window: must be 5s to 24h, got 1s`},
 		{8, "  in: {window: -5m}", `policy.yaml:8:16: apps[0].in.window: must be 5s to 24h, got -5m`},
 		{8, "  in: {dead_band: -1%}", `policy.yaml:8:19: apps[0].in.dead_band: must be 0% to 50%, got -1%`},
-		{8, "  in: {cooldown: 5m}", `policy.yaml:8:8: apps[0].in: unknown key "cooldown", this version does not have it yet; remove it`},
+		{8, "  in: {cooldown: 25h}", `policy.yaml:8:18: apps[0].in.cooldown: must be 0s to 24h, got 25h`},
+		{8, "  during_update: stop", `policy.yaml:8:18: apps[0].during_update: unknown: "stop", available: hold_in, hold`},
+		{8, "  budget: {}", `policy.yaml:8:3: apps[0].budget.changes: must be 1 to 10000, got 0`},
+		{8, "  fallback: {action: max}", `policy.yaml:8:3: apps[0].fallback.replicas: must be 1 to max, got 0`},
+		{8, "  fallback: {replicas: 21}", `policy.yaml:8:24: apps[0].fallback.replicas: must be 1 to max, got 21`},
+		{8, "  fallback: {replicas: 2, allow_in: true}", `policy.yaml:8:37: apps[0].fallback.allow_in: does nothing for action max, which never shrinks, remove it`},
 		{8, "  in: {rate: [{percent: 200%, per: 1s}]}", `policy.yaml:8:25: apps[0].in.rate[0].percent: must be 0% to 100%, got 200%`},
 		{8, "  in: {rate: [{percent: 10%, per: 1m}]}", `policy.yaml:8:25: apps[0].in.rate[0].percent: 10% of fewer than 10 replicas is less than one, so that min 1 is never reached, add replicas: 1`},
 		{7, "  - {target: 60%}", `policy.yaml:7:5: apps[0].signals[0].source: is missing, available: cpu, memory, query`},
