@@ -37,10 +37,10 @@ func TestWhatIsStoredIsWhatTheKernelSays(t *testing.T) {
 
 	t.Run("CPU of a limited container", func(t *testing.T) {
 		p.t = t
-		dir := filepath.Join("/sys/fs/cgroup/cpu/docker", e.Docker("inspect", "-f", "{{.Id}}", "fifth"))
+		group := "docker/" + e.Docker("inspect", "-f", "{{.Id}}", "fifth")
 		account := func() (at time.Time, used, periods, throttled float64) {
-			stat := keyed(t, filepath.Join(dir, "cpu.stat"))
-			return time.Now(), number(t, filepath.Join(dir, "cpuacct.usage")) / 1e9, stat["nr_periods"], stat["nr_throttled"]
+			stat := keyed(t, filepath.Join("/sys/fs/cgroup/cpu", group, "cpu.stat"))
+			return time.Now(), number(t, filepath.Join("/sys/fs/cgroup/cpuacct", group, "cpuacct.usage")) / 1e9, stat["nr_periods"], stat["nr_throttled"]
 		}
 		p.eventually(60*time.Second, `count_over_time(container_cpu_usage_seconds_total{name="fifth"}[30s]) >= 9`, some)
 		began, used, periods, throttles := account()
