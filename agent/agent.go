@@ -39,9 +39,12 @@ type Options struct {
 // Backlog is how the way from the spool to the collector does.
 type Backlog struct {
 	SpoolBytes     uint64 // on disk
+	SpoolLimit     uint64 // bytes that the spool may take
 	Dropped        uint64 // batches ever dropped because the spool was full
 	Damaged        uint64 // batches ever found damaged on disk
 	Unacknowledged uint64 // batches on disk that no collector has confirmed
+	WaitingBytes   uint64 // what these take
+	Resent         uint64 // batches ever sent once more because a collector had lost them
 }
 
 // Settings are what the collector wants of this agent, as far as it is in force.

@@ -389,7 +389,9 @@ func TestTheAgentReportsOnItself(t *testing.T) {
 		sail(t, 11*time.Second, Options{
 			Sources: []Source{source("s", func(context.Context, uint64) error { return errors.New("no") })},
 			Spool:   &spool, Version: "1.2.3", Registerer: reg, Lanes: Lanes{First: 1, Second: 5, Third: 15},
-			Backlog: func() Backlog { return Backlog{SpoolBytes: 4096, Dropped: 2, Damaged: 1, Unacknowledged: 7} },
+			Backlog: func() Backlog {
+				return Backlog{SpoolBytes: 4096, SpoolLimit: 8192, Dropped: 2, Damaged: 1, Unacknowledged: 7, WaitingBytes: 1024, Resent: 9}
+			},
 			Discovery: func() discover.Stats {
 				return discover.Stats{LeftOut: 3, Dropped: 4, Unreadable: 5, InotifyFallbacks: 6, EngineConnected: true, EngineReconnects: 8}
 			},
@@ -402,6 +404,9 @@ func TestTheAgentReportsOnItself(t *testing.T) {
 				`plimsoll_agent_spool_bytes{job="plimsoll-agent"}`:                              "4096",
 				`plimsoll_agent_spool_dropped_batches_total{job="plimsoll-agent"}`:              "2",
 				`plimsoll_agent_unacknowledged_batches{job="plimsoll-agent"}`:                   "7",
+				`plimsoll_agent_spool_limit_bytes{job="plimsoll-agent"}`:                        "8192",
+				`plimsoll_agent_unacknowledged_bytes{job="plimsoll-agent"}`:                     "1024",
+				`plimsoll_agent_resent_batches_total{job="plimsoll-agent"}`:                     "9",
 				`plimsoll_agent_ticks_missed_total{job="plimsoll-agent"}`:                       "0",
 				`plimsoll_agent_clock_jumps_total{job="plimsoll-agent"}`:                        "0",
 				`plimsoll_agent_tick_duration_seconds{job="plimsoll-agent"}`:                    "0",

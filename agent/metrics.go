@@ -103,6 +103,10 @@ func (m *metrics) facts() []fact {
 		list = append(list,
 			fact{name: "plimsoll_agent_spool_bytes", help: "Size of the spool on disk.", value: of(func(b Backlog) uint64 { return b.SpoolBytes })},
 			fact{
+				name: "plimsoll_agent_spool_limit_bytes", help: "Size that the spool may have; beyond, batches are dropped, oldest first.",
+				value: of(func(b Backlog) uint64 { return b.SpoolLimit }),
+			},
+			fact{
 				name: "plimsoll_agent_spool_dropped_batches_total", help: "Batches dropped, oldest first, because the spool was full.", counter: true,
 				value: of(func(b Backlog) uint64 { return b.Dropped }),
 			},
@@ -113,6 +117,14 @@ func (m *metrics) facts() []fact {
 			fact{
 				name: "plimsoll_agent_unacknowledged_batches", help: "Batches on disk that no collector has confirmed.",
 				value: of(func(b Backlog) uint64 { return b.Unacknowledged }),
+			},
+			fact{
+				name: "plimsoll_agent_unacknowledged_bytes", help: "Part of the spool that some collector has not confirmed, to the segment.",
+				value: of(func(b Backlog) uint64 { return b.WaitingBytes }),
+			},
+			fact{
+				name: "plimsoll_agent_resent_batches_total", help: "Batches sent once more that a collector had confirmed: it has lost data.", counter: true,
+				value: of(func(b Backlog) uint64 { return b.Resent }),
 			},
 		)
 	}

@@ -47,6 +47,7 @@ type Stats struct {
 	Oldest, Next uint64 // number of the oldest batch held, and of the next to come
 	Acked        uint64 // all collectors have all batches up to this one
 	Bytes        int64
+	Limit        int64 // of Bytes
 	Segments     int
 	Kept         uint64 // batches held that all collectors have,
 	KeptBytes    int64  // and what they take
@@ -268,7 +269,7 @@ func (s *Spool) Stats() Stats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.Oldest, st.Next, st.Acked, st.Segments = s.segments[0].first, s.next, s.acked(), len(s.segments)
-	st.Bytes = s.bytes()
+	st.Bytes, st.Limit = s.bytes(), s.opts.MaxBytes
 	st.Kept, st.KeptBytes = s.kept()
 	return st
 }

@@ -328,6 +328,7 @@ func (x *session) sent(rec *spool.Record, wire int) {
 	x.metrics.bytes.Add(float64(wire))
 	if rec.Seq <= x.had {
 		x.metrics.healed.Inc()
+		x.resent.Add(1)
 	}
 }
 

@@ -38,6 +38,16 @@ func NewStreams(opts Options, targets ...string) (Streams, error) {
 	return all, nil
 }
 
+// Resent is how many frames were sent once more that their collector had
+// acknowledged: it has lost data.
+func (all Streams) Resent() uint64 {
+	var n uint64
+	for _, s := range all {
+		n += s.resent.Load()
+	}
+	return n
+}
+
 // Run sends until ctx ends; then each flushes, for a short time, and says
 // goodbye.
 func (all Streams) Run(ctx context.Context) error {

@@ -68,9 +68,10 @@ type Stream struct {
 	cursor  *spool.Cursor
 	wishes  *wishes // nil if nobody heeds them
 
-	away bool          // it has been said that no collector is there
-	said string        // the last refusal that was logged
-	skip atomic.Uint64 // a frame that is too large to be sent
+	away   bool          // it has been said that no collector is there
+	said   string        // the last refusal that was logged
+	skip   atomic.Uint64 // a frame that is too large to be sent
+	resent atomic.Uint64 // frames that the collector had acknowledged
 }
 
 // New completes opts and complains of what is missing. It starts nothing.

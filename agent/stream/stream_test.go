@@ -40,6 +40,28 @@ func TestWhatIsSpooledIsSentAndForgottenWhenAcknowledged(t *testing.T) {
 	})
 }
 
+func TestWhatACollectorHasLostIsSentOnceMoreAndCounted(t *testing.T) {
+	inBubble(t, Options{}, func(w *world) {
+		g := newGroup(1)
+		for range 10 {
+			w.put(g)
+		}
+		stop := w.collector.start()
+		<-time.After(6 * time.Second)
+		if n := (Streams{w.stream}).Resent(); n != 0 {
+			t.Errorf("%d sent once more to a collector that has lost nothing", n)
+		}
+		stop()
+		w.collector.with(func() { w.collector.welcome.ResumeFrom = 4 })
+		defer w.collector.start()()
+		w.put(g)
+		<-time.After(time.Minute)
+		if n := (Streams{w.stream}).Resent(); n != 7 || len(w.collector.seqs()) != 18 {
+			t.Errorf("%d sent once more, want those from 4 to 10; in all %v", n, w.collector.seqs())
+		}
+	})
+}
+
 func TestSendingBeginsWhereTheCollectorWants(t *testing.T) {
 	inBubble(t, Options{}, func(w *world) {
 		g := newGroup(1)

@@ -276,7 +276,7 @@ func (p *agentParts) assemble() (err error) {
 		Version:    version.Version,
 		Discovery:  p.watcher.Stats,
 		Settings:   func() agent.Settings { return agent.Settings(p.settings.InForce()) },
-		Backlog:    func() agent.Backlog { return backlog(p.spool.Stats()) },
+		Backlog:    func() agent.Backlog { return backlog(p.spool.Stats(), sender.Resent()) },
 		Registerer: p.registerer,
 		Log:        p.log,
 	})
@@ -300,12 +300,15 @@ func (p *agentParts) close() error {
 	return errors.Join(errs...)
 }
 
-func backlog(s spool.Stats) agent.Backlog {
+func backlog(s spool.Stats, resent uint64) agent.Backlog {
 	return agent.Backlog{
 		SpoolBytes:     uint64(s.Bytes),
+		SpoolLimit:     uint64(s.Limit),
 		Dropped:        s.Dropped.Batches,
 		Damaged:        s.Damaged.Batches,
 		Unacknowledged: s.Next - max(s.Oldest, s.Acked+1),
+		WaitingBytes:   uint64(s.Bytes - s.KeptBytes),
+		Resent:         resent,
 	}
 }
 
