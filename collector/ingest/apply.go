@@ -173,7 +173,7 @@ func (x *session) put(app storage.AppenderV2, c *series, at int64, v float64) (b
 		return false, nil
 	}
 	c.ref, c.at, c.live = ref, at, true
-	x.draft.add(at, c.labels, v)
+	x.draft.add(at, c, v)
 	return true, nil
 }
 

@@ -30,7 +30,9 @@ type node struct {
 	interval time.Duration // the agent's tick; 0 if none is known
 	applied  uint64        // version of the settings that the agent answered last
 	refused  []string      // what of them is not in force
+	ending   bool          // its series are being ended
 	gone     bool          // given up: its series have been ended
+	back     time.Time     // when it was last heard of again after that
 	zeroed   time.Time     // when the last up 0 was written
 }
 
@@ -280,6 +282,9 @@ func (s *Server) hear(x *session, now time.Time) {
 	s.mu.Lock()
 	back := x.node.gone
 	x.node.gone, x.node.heard, x.spool.heard = false, now, now
+	if back {
+		x.node.back = now
+	}
 	s.mu.Unlock()
 	if back {
 		s.log.Info("node is back", "node", x.node.name)

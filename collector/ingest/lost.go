@@ -121,16 +121,22 @@ func (s *Server) giveUp(ctx context.Context, n *node, level slog.Level, why stri
 	defer n.write.Unlock()
 	s.mu.Lock()
 	at, stays := n.clock(now), n.heard.After(now) || s.halt != nil
+	n.ending = !stays
 	s.mu.Unlock()
 	if stays {
 		return
 	}
+	defer func() {
+		s.mu.Lock()
+		n.ending = false
+		s.mu.Unlock()
+	}()
 	list, err := s.living(ctx, n, at)
 	if err != nil {
 		s.log.Warn("cannot read which series of a lost node to end; trying again", "node", n.name, "err", err)
 		return
 	}
-	app, d := s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), &draft{tap: s.opts.Tap}
+	app, d := s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), s.newDraft()
 	for _, c := range list {
 		if err := d.write(app, c, max(at, c.at+1), staleNaN); err != nil {
 			s.fail("append", err)
@@ -138,7 +144,7 @@ func (s *Server) giveUp(ctx context.Context, n *node, level slog.Level, why stri
 			return
 		}
 	}
-	if !s.writeZero(app, d, n, at, now) {
+	if !s.writeZero(app, &d, n, at, now) {
 		return
 	}
 	s.mu.Lock()
@@ -151,6 +157,18 @@ func (s *Server) giveUp(ctx context.Context, n *node, level slog.Level, why stri
 	}
 }
 
+// Away tells whether a node's series were ended, or are just being, because its
+// agent is silent or has said goodbye; and when it last came back from that, zero
+// if it never did. A node that is not known is not away.
+func (s *Server) Away(node string) (away bool, back time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.nodes[node]; n != nil {
+		return n.gone || n.ending, n.back
+	}
+	return false, time.Time{}
+}
+
 // zero says once more that a node's agent is away.
 func (s *Server) zero(ctx context.Context, n *node, now time.Time) {
 	n.write.Lock()
@@ -159,7 +177,8 @@ func (s *Server) zero(ctx context.Context, n *node, now time.Time) {
 	at, stays := n.clock(now), !n.gone || s.halt != nil
 	s.mu.Unlock()
 	if !stays {
-		s.writeZero(s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), &draft{tap: s.opts.Tap}, n, at, now)
+		d := s.newDraft()
+		s.writeZero(s.opts.Store.AppenderV2(context.WithoutCancel(ctx)), &d, n, at, now)
 	}
 }
 

@@ -33,7 +33,7 @@ type metrics struct {
 
 const prefix = "plimsoll_collector_ingest_"
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, limits Limits) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help})
 	}
@@ -90,12 +90,18 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{
+	all := []prometheus.Collector{
 		m.frames, m.repeatedFrames, m.samples, m.repeatedSamples, m.pastFrames, m.bytes, m.stale, m.faults, m.skipped, m.mismatches,
 		m.streams, m.refused, m.refusedSeries, m.missing, m.conflicts, m.lag, m.skew, m.interval, m.pastLeft, m.settingsRefused,
 		m.storeErrors, m.tapErrors, m.ends, m.halted, m.refusing, m.alone, m.busy, m.slowdown, m.waited, m.pastHeld, m.droppedEvents,
 		m.syncSeconds,
-	} {
+	}
+	if most := limits.TotalSeries; most > 0 { // without a limit there is none to show
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: prefix + "series_limit", Help: "Series that may be in memory before new ones are refused, those of applications first.",
+		}, func() float64 { return float64(most) }))
+	}
+	for _, c := range all {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of ingest: %w", err)
 		}

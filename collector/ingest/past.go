@@ -37,6 +37,7 @@ func (x *session) grant() error {
 	s := x.server
 	s.mu.Lock()
 	gap := x.spool.done.first(run{x.oldest, x.start})
+	x.whole = gap == run{}
 	s.mu.Unlock()
 	if gap == (run{}) {
 		x.caughtUp()
@@ -55,6 +56,20 @@ func (x *session) grant() error {
 	return x.stream.Send(&plimsollv1.PushResponse{Kind: &plimsollv1.PushResponse_Credit{
 		Credit: &plimsollv1.Credit{From: gap.from, Until: gap.until},
 	}})
+}
+
+// Behind is how many of the streams have not yet brought all that their agents
+// have of the time before they began.
+func (s *Server) Behind() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for x := range s.sessions {
+		if !x.whole {
+			n++
+		}
+	}
+	return n
 }
 
 // open is what the session listens to: requests, unless too much of the past

@@ -156,6 +156,9 @@ func TestAfterALongOutageThePresentGoesFirst(t *testing.T) {
 		if n := testutil.ToFloat64(w.server.metrics.pastLeft.WithLabelValues("n1")); n != 191 {
 			t.Errorf("%v frames of the past are said to be missing, want 191", n)
 		}
+		if n := w.server.Behind(); n != 1 {
+			t.Errorf("%d streams are behind, want 1", n)
+		}
 		h.frames(past, 5, 100)
 		h.frames(present, 201, 202) // between them
 		h.frames(past, 100, 196)
@@ -166,6 +169,9 @@ func TestAfterALongOutageThePresentGoesFirst(t *testing.T) {
 		h.whole(201)
 		if n := testutil.CollectAndCount(w.server.metrics.pastLeft); n != 0 {
 			t.Error("the past is still said to be missing")
+		}
+		if n := w.server.Behind(); n != 0 {
+			t.Errorf("%d streams are behind, want none", n)
 		}
 		if !strings.Contains(w.log.String(), "the past of an agent is in") {
 			t.Errorf("said %s", w.log)

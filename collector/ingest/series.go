@@ -43,6 +43,10 @@ type series struct {
 	placed bool  // stands in a layout
 	class  class
 
+	// What stands for it with the watch, as of that epoch.
+	epoch   uint64
+	watched any
+
 	barred int64 // until when the store has no room for it, in ms
 	meta   metadata.Metadata
 }

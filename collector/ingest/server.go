@@ -80,6 +80,8 @@ type Options struct {
 	Refuse func() error
 	// Tap is shown what is stored; may be nil.
 	Tap Tap
+	// Watch is shown samples of the series that it wants; may be nil.
+	Watch Watch
 	// Arrived is told the time of each live frame once its samples can be
 	// queried; may be nil. It must not block.
 	Arrived func(node string, at time.Time)
@@ -179,7 +181,7 @@ func New(opts Options) (*Server, error) {
 	default:
 		return nil, fmt.Errorf("durability %q: choose %q, %q or %q", opts.Durability, WAL, Fsync, Replica)
 	}
-	m, err := newMetrics(opts.Registerer)
+	m, err := newMetrics(opts.Registerer, opts.Limits)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ type session struct {
 	catching                time.Time        // since when it is sent; zero if it is not
 	pastFrames, pastSamples uint64           // since the last credit
 	weight                  uint64           // samples of a frame
+	whole                   bool             // nothing of it is missing; Server.mu guards this
 
 	current int64            // time of the first frame that was not backlog, in ms
 	sweep   <-chan time.Time // when to look for what is left of earlier streams
@@ -102,7 +103,7 @@ func (s *Server) serve(stream grpc.BidiStreamingServer[plimsollv1.PushRequest, p
 	x := &session{
 		server: s, stream: stream,
 		requests: make(chan request), acked: make(chan struct{}, 1), wants: make(chan struct{}, 1), quit: make(chan struct{}),
-		refusals: map[string]*refusal{}, draft: draft{tap: s.opts.Tap},
+		refusals: map[string]*refusal{}, draft: s.newDraft(),
 	}
 	if err := s.enter(x); err != nil {
 		return err

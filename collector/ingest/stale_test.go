@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,58 @@ func TestASilentAgentsSeriesEndAndItIsSaidToBeAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// awayTap asks, when it sees a series end, whether its node is away.
+type awayTap struct {
+	server **Server
+	seen   []bool
+}
+
+func (t *awayTap) Stored(_ int64, _ []labels.Labels, values []float64) error {
+	if slices.ContainsFunc(values, isStale) {
+		away, _ := (*t.server).Away("n1")
+		t.seen = append(t.seen, away)
+	}
+	return nil
+}
+
+func (*awayTap) Sync(context.Context) error { return nil }
+
+// Rules that see the end of its series must find that the node is lost.
+func TestANodeIsAwayBeforeAnyoneSeesItsSeriesEndAndUntilItIsBack(t *testing.T) {
+	var server *Server
+	tap := &awayTap{server: &server}
+	inBubble(t, Options{Tap: tap}, func(w *world) {
+		server = w.server
+		look := func(want bool, when string) (back time.Time) {
+			t.Helper()
+			away, back := w.server.Away("n1")
+			if away != want {
+				t.Errorf("%s it is away: %v", when, away)
+			}
+			return back
+		}
+		look(false, "before it was ever heard of")
+		a := w.connect(hello())
+		a.send(definition(1, time.Now(), 1, 2))
+		a.ack(1)
+		if back := look(false, "connected"); !back.IsZero() {
+			t.Errorf("it is back since %v and was never away", back)
+		}
+		a.cancel()
+		<-time.After(20 * time.Second)
+		look(true, "silent")
+		if len(tap.seen) == 0 || slices.Contains(tap.seen, false) {
+			t.Errorf("as its series ended it was away: %v", tap.seen)
+		}
+		<-time.After(time.Hour)
+		look(true, "an hour later")
+		w.connect(hello())
+		if back := look(false, "back"); time.Since(back) > time.Minute {
+			t.Errorf("it is back since %v", back)
+		}
+	})
 }
 
 func TestAnAgentWhoseClockWasSetIsSaidToBeAwayByTheClockItHasNow(t *testing.T) {

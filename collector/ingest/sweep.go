@@ -45,7 +45,7 @@ func (s *Server) sweep(x *session) {
 			named[c.labels.Hash()] = struct{}{}
 		}
 	}
-	app, ended, d := s.opts.Store.AppenderV2(ctx), 0, draft{tap: s.opts.Tap}
+	app, ended, d := s.opts.Store.AppenderV2(ctx), 0, s.newDraft()
 	for _, c := range list {
 		if _, stays := named[c.labels.Hash()]; stays || c.at >= x.current {
 			continue

@@ -19,23 +19,30 @@ type Tap interface {
 	Sync(ctx context.Context) error
 }
 
-// draft is what a transaction will have for the tap. It remembers nothing if
-// there is none.
+// draft is what a transaction will have for the tap and the watch. It remembers
+// nothing for who is not there.
 type draft struct {
 	tap    Tap
+	look   look
 	at     []int64
 	series []labels.Labels
 	values []float64
 }
 
+func (s *Server) newDraft() draft {
+	return draft{tap: s.opts.Tap, look: newLook(s.opts.Watch)}
+}
+
 func (d *draft) reset() {
+	d.look.reset()
 	clear(d.series)
 	d.at, d.series, d.values = d.at[:0], d.series[:0], d.values[:0]
 }
 
-func (d *draft) add(at int64, ls labels.Labels, v float64) {
+func (d *draft) add(at int64, c *series, v float64) {
+	d.look.add(at, c, v)
 	if d.tap != nil {
-		d.at, d.series, d.values = append(d.at, at), append(d.series, ls), append(d.values, v)
+		d.at, d.series, d.values = append(d.at, at), append(d.series, c.labels), append(d.values, v)
 	}
 }
 
@@ -44,12 +51,13 @@ func (d *draft) write(app storage.AppenderV2, c *series, at int64, v float64) er
 	if err := write(app, c, at, v); err != nil {
 		return err
 	}
-	d.add(at, c.labels, v)
+	d.add(at, c, v)
 	return nil
 }
 
-// give shows the tap what has been stored, a time at a time.
+// give shows the watch and the tap what has been stored, a time at a time.
 func (s *Server) give(d *draft) {
+	d.look.give()
 	for from := 0; from < len(d.at); {
 		until := from + 1
 		for until < len(d.at) && d.at[until] == d.at[from] {
