@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -60,6 +61,7 @@ type Store struct {
 	metrics *metrics
 	renewal chan struct{}   // full while the store is opened anew
 	sound   map[string]bool // blocks that have been checked, for whoever opens it
+	found   time.Time       // when the newest sample is from that Open found
 
 	stop     context.CancelFunc // of the goroutine that guards
 	watching sync.WaitGroup
@@ -118,6 +120,7 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if err := s.register(opts.Registerer); err != nil {
 		return nil, errors.Join(err, s.end())
 	}
+	s.found = s.newest()
 	guarding, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.watching.Go(func() { s.guard.run(guarding, s.mend) })
@@ -186,6 +189,29 @@ func (s *Store) Ready() error {
 // UncleanStop tells whether the process that had the directory before ended
 // without Close, or whether that cannot be known.
 func (s *Store) UncleanStop() bool { return s.owner.unclean }
+
+// Found is when the newest sample is from that was there at Open: from then on
+// nobody has stored anything until now. It is zero if there was none, or if the
+// disk had no room to open it.
+func (s *Store) Found() time.Time { return s.found }
+
+func (s *Store) newest() time.Time {
+	l, err := s.current()
+	if err != nil || l == nil || l.shadow {
+		return time.Time{}
+	}
+	newest := int64(math.MinInt64)
+	if head := l.db.Head(); head.NumSeries() > 0 {
+		newest = head.MaxTime()
+	}
+	for _, b := range l.db.Blocks() {
+		newest = max(newest, b.MaxTime()-1)
+	}
+	if newest == math.MinInt64 {
+		return time.Time{}
+	}
+	return time.UnixMilli(newest)
+}
 
 // Losses are what had to be set aside so far, since Open.
 func (s *Store) Losses() []Loss {

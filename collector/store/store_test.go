@@ -305,3 +305,19 @@ func warnings() (*slog.Logger, *bytes.Buffer) {
 	var b bytes.Buffer
 	return slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelWarn})), &b
 }
+
+func TestFoundIsTheNewestSampleOfTheLifeBefore(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	if !s.Found().IsZero() {
+		t.Errorf("%v in an empty store", s.Found())
+	}
+	mustPut(t, s, series(2), 0, 100)
+	mustClose(t, s)
+	s = open(t, Options{Dir: dir})
+	defer mustClose(t, s)
+	mustPut(t, s, series(2), 100, 200)
+	if want := noon.Add(99 * time.Second); !s.Found().Equal(want) {
+		t.Errorf("%v, want %v", s.Found(), want)
+	}
+}
