@@ -42,6 +42,13 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
+// In is p with the line of the file that it is in, and how many characters of
+// that are meant, for Render.
+func (p Problem) In(line string, width int) Problem {
+	p.source, p.width = line, max(1, width)
+	return p
+}
+
 // Problems are the mistakes of a file. Empty, they are no error: use Err.
 type Problems []Problem
 
