@@ -19,8 +19,8 @@ const (
 // metrics is what the scaler says of itself. What is not known has no series:
 // a number of replicas that could not be read is absent, not 0.
 type metrics struct {
-	desired, ready, wanted, min, max *prometheus.GaugeVec
-	available                        *prometheus.GaugeVec
+	desired, ready, wanted, unbounded, min, max *prometheus.GaugeVec
+	available                                   *prometheus.GaugeVec
 
 	ticks, skipped, queryErrors, platformErrors *prometheus.CounterVec
 	actions, refused, conflicts                 *prometheus.CounterVec
@@ -42,6 +42,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		desired:   gauge("replicas_desired", "Replicas that the platform was last asked for."),
 		ready:     gauge("replicas_ready", "Replicas that can serve."),
 		wanted:    gauge("replicas_wanted", "Replicas that the last decision is for, also in advise mode."),
+		unbounded: gauge("replicas_unbounded", "Replicas that the signals ask for, before min, max, windows and rates count."),
 		min:       gauge("replicas_min", "Least number of replicas that the policy allows."),
 		max:       gauge("replicas_max", "Greatest number of replicas that the policy allows."),
 		available: gauge("metric_available", "Whether a signal's query had an answer at the last tick, 1 or 0.", "signal"),
@@ -85,7 +86,7 @@ func (m *metrics) begin(app policy.App) {
 // end removes the series of a policy that is no more.
 func (m *metrics) end(name string) {
 	of := prometheus.Labels{"policy": name}
-	for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted, m.min, m.max, m.available} {
+	for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted, m.unbounded, m.min, m.max, m.available} {
 		g.DeletePartialMatch(of)
 	}
 	for _, c := range []*prometheus.CounterVec{m.ticks, m.skipped, m.queryErrors, m.platformErrors, m.actions, m.refused, m.conflicts} {
@@ -106,6 +107,11 @@ func (m *metrics) observe(e Entry) {
 		m.desired.WithLabelValues(e.Policy).Set(float64(e.Observation.Desired))
 		m.ready.WithLabelValues(e.Policy).Set(float64(e.Observation.Ready))
 		m.wanted.WithLabelValues(e.Policy).Set(float64(e.Decision.To))
+	}
+	if n, ok := e.Decision.Unbounded(); ok {
+		m.unbounded.WithLabelValues(e.Policy).Set(float64(n))
+	} else {
+		m.unbounded.DeleteLabelValues(e.Policy)
 	}
 	for _, reading := range e.Observation.Signals {
 		available := 0.0

@@ -133,7 +133,7 @@ func dated(samples, times []Sample) []Sample {
 
 // shape tells what is wrong with the number of series, if anything is.
 func shape(signal policy.Signal, samples []Sample) string {
-	single := signal.Source == policy.Query && (signal.Type == policy.Threshold || signal.Kind == policy.Total)
+	single := signal.Whole()
 	switch n := len(samples); {
 	case n == 0 && signal.Of == policy.Limit:
 		return "no container is heard that has a limit"

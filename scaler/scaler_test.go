@@ -39,10 +39,26 @@ func TestAStepOfLoadIsAnsweredAtTheNextTick(t *testing.T) {
 		if got := s.metric("actions_total", "direction=out,policy=web,result=accepted"); got != 1 {
 			t.Errorf("%v actions counted, want 1", got)
 		}
-		for name, want := range map[string]float64{"replicas_desired": 8, "replicas_ready": 8, "replicas_wanted": 8, "replicas_min": 1, "replicas_max": 20} {
+		for name, want := range map[string]float64{"replicas_desired": 8, "replicas_ready": 8, "replicas_wanted": 8, "replicas_unbounded": 8, "replicas_min": 1, "replicas_max": 20} {
 			if got := s.metric(name, "policy=web"); got != want {
 				t.Errorf("%s %v, want %v", name, got, want)
 			}
+		}
+	})
+}
+
+func TestWhatTheSignalsAskForBeyondMaxIsShown(t *testing.T) {
+	stage(t, 4, func(t *testing.T, w *world) {
+		s := play(t, w, Options{Policies: []policy.App{holding(policy.Active)}})
+		s.set(300)
+		s.pass(10 * time.Minute)
+		if wanted, asked := s.metric("replicas_wanted", "policy=web"), s.metric("replicas_unbounded", "policy=web"); wanted != 20 || asked != 30 {
+			t.Errorf("%v replicas wanted and %v asked for, want 20, the maximum, and 30", wanted, asked)
+		}
+		w.platform.FailStatus(slices.Repeat([]error{errors.New("gone")}, 100)...)
+		s.pass(time.Minute)
+		if got := s.metric("replicas_unbounded", "policy=web"); !math.IsNaN(got) {
+			t.Errorf("%v replicas asked for of a platform that says nothing", got)
 		}
 	})
 }
