@@ -59,6 +59,7 @@ type door struct {
 type passed struct {
 	credentials.TLSInfo
 	conn net.Conn
+	end  *time.Timer // of a stranger's; nil if it is none
 }
 
 // ServerHandshake implements TransportCredentials.
@@ -70,7 +71,8 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	}
 	p := passed{TLSInfo: info.(credentials.TLSInfo), conn: conn}
 	if d.authority.stranger(p.certificate()) {
-		return &fleeting{conn, time.AfterFunc(strangerLimit, func() { _ = conn.Close() })}, p, nil
+		p.end = time.AfterFunc(strangerLimit, func() { _ = conn.Close() })
+		return &fleeting{conn, p.end}, p, nil
 	}
 	return conn, p, nil
 }
@@ -158,8 +160,12 @@ func Identify(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// guard is the gate for streams.
-func (a *Authority) guard(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+// guard is the gate for streams. The other collector of a pair, which has no
+// certificate of this authority, proves itself to the service.
+func (a *Authority) guard(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if info.FullMethod == plimsollv1.PairService_Talk_FullMethodName {
+		return handler(srv, ss)
+	}
 	ctx, end := context.WithCancelCause(ss.Context())
 	defer end(nil)
 	s := &stream{end: end}
