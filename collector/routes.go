@@ -3,7 +3,6 @@ package collector
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -11,7 +10,7 @@ import (
 
 // Routes are what the collector answers over HTTP.
 type Routes struct {
-	Page    http.Handler            // at /
+	Page    http.Handler            // at / and /graph
 	Parts   map[string]http.Handler // by pattern, "/api/v1/"
 	Metrics prometheus.Gatherer
 	Reload  func() error // nil: nothing to reload
@@ -44,12 +43,8 @@ func (r Routes) Handler() http.Handler {
 			fmt.Fprintln(w, "Reloaded.")
 		})
 	}
-	// Alerts carry the link that Prometheus would give them. There is no such
-	// page yet; the query's present answer is what we have to show.
-	mux.HandleFunc("GET /graph", func(w http.ResponseWriter, r *http.Request) {
-		query := url.Values{"query": {r.FormValue("g0.expr")}}
-		http.Redirect(w, r, "api/v1/query?"+query.Encode(), http.StatusFound)
-	})
+	// Alerts carry the link to their query that Prometheus would give them.
+	mux.Handle("/graph", r.Page)
 	mux.Handle("/{$}", r.Page)
 	return mux
 }

@@ -122,7 +122,9 @@ func TestWhatServesEndsWhenTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	routes := collector.Routes{
-		Page: http.NotFoundHandler(),
+		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "the page of "+r.URL.Path)
+		}),
 		Parts: map[string]http.Handler{"/api/v1/": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, r.URL.RawQuery)
 		})},
@@ -144,7 +146,7 @@ func TestWhatServesEndsWhenTold(t *testing.T) {
 		{http.MethodPost, "/-/reload", "", http.StatusInternalServerError, "policies.yml:3:1: no"},
 		{http.MethodPost, "/-/reload", "https://evil.example", http.StatusForbidden, ""},
 		{http.MethodGet, "/no-such", "", http.StatusNotFound, ""},
-		{http.MethodGet, "/graph?g0.expr=up+%3D%3D+0&g0.tab=1", "", http.StatusOK, "query=up+%3D%3D+0"}, // where messages lead to
+		{http.MethodGet, "/graph?g0.expr=up+%3D%3D+0&g0.tab=1", "", http.StatusOK, "the page of /graph"}, // where messages lead to
 	} {
 		code, body := request(t, tt.method, s.URL()+tt.path, tt.origin)
 		if code != tt.code || !strings.Contains(body, tt.body) {

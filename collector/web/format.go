@@ -32,6 +32,8 @@ var functions = template.FuncMap{
 	"span":    span,
 	"text":    visible,
 	"change":  changeText,
+	"labels":  labelText,
+	"silence": silenceLink,
 }
 
 // bytesText shows bytes with three digits and a binary unit: "1.25 GiB".

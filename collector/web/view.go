@@ -117,8 +117,8 @@ func (p *Page) look(ctx context.Context) view {
 		v.Containers = v.Containers[:maxContainers]
 	}
 	v.Events = atMost(maxEvents, p.opts.Inventory.Events())
-	if v.HasAlerts = p.opts.Alerts != nil; v.HasAlerts {
-		v.Alerts = p.opts.Alerts(ctx)
+	if v.HasAlerts = p.opts.Alerting != nil; v.HasAlerts {
+		v.Alerts = p.opts.Alerting.Alerts(ctx)
 	}
 	if v.HasScaler = p.opts.Decisions != nil; v.HasScaler {
 		v.Decisions = p.opts.Decisions()

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
@@ -39,6 +40,12 @@ type Alert struct {
 	Summary  string
 	Since    time.Time
 	Muted    bool // by a silence or by another alert
+
+	Labels      map[string]string
+	Receivers   []string // that its routes lead to
+	SilencedBy  []string // IDs
+	InhibitedBy []string // fingerprints
+	Source      string   // link to the query behind it
 }
 
 // Decision is what the scaler wants for a policy.
@@ -52,16 +59,19 @@ type Decision struct {
 
 // Options say where the page has its numbers from.
 type Options struct {
-	Query     func(ctx context.Context, promql string, at time.Time, lookback time.Duration) ([]query.Sample, error)
+	Query func(ctx context.Context, promql string, at time.Time, lookback time.Duration) ([]query.Sample, error)
+	// Range draws a query's lines; nil for no lines.
+	Range     func(ctx context.Context, promql string, from, to time.Time, step time.Duration) ([]query.Line, error)
 	Inventory Inventory
-	Alerts    func(context.Context) []Alert // nil: the page has no such section
-	Decisions func() []Decision             // nil: the same
-	Version   string                        // of this software, for the footer
-	Now       func() time.Time              // nil: time.Now
+	Alerting  Alerting          // nil: the page has no such sections
+	Decisions func() []Decision // nil: the same
+	Version   string            // of this software, for the footer
+	Now       func() time.Time  // nil: time.Now
 	Log       *slog.Logger
 }
 
-// Page serves the page at / and what it needs below /assets/. Mount it at both.
+// Page serves the page at /, one for a query at /graph, and what both need below
+// /assets/. Mount it at all three.
 type Page struct {
 	opts   Options
 	html   *template.Template
@@ -75,6 +85,9 @@ var static embed.FS
 // and nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// graphPolicy also lets the form for a query be sent, back to this server.
+var graphPolicy = strings.Replace(policy, "form-action 'none'", "form-action 'self'", 1)
 
 // New makes the page.
 func New(opts Options) (*Page, error) {
@@ -91,7 +104,7 @@ func New(opts Options) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	html, err := template.New("page.html").Funcs(functions).ParseFS(files, "page.html")
+	html, err := template.New("page.html").Funcs(functions).ParseFS(files, "page.html", "alerts.html", "graph.html")
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +125,13 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/":
 		h.Set("Cache-Control", "no-store")
-		p.render(w, r)
+		p.serve(w, r)
+	case "/graph":
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", graphPolicy)
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		p.render(w, "graph.html", p.lookAtGraph(ctx, r.URL.Query()))
 	case "/assets/page.css", "/assets/page.js":
 		h.Set("Cache-Control", "no-cache")
 		p.assets.ServeHTTP(w, r)
@@ -121,17 +140,32 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// render writes the whole page or, for the script that keeps it fresh, the part
+// serve writes the whole page or, for the script that keeps it fresh, the part
 // that changes.
-func (p *Page) render(w http.ResponseWriter, r *http.Request) {
-	part := "page.html"
-	if r.URL.Query().Has("fragment") {
-		part = "fragment"
-	}
+func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
+	form := r.URL.Query()
+	part := form.Get("fragment")
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
+	switch {
+	case !form.Has("fragment"):
+		p.render(w, "page.html", p.look(ctx))
+	case part == "":
+		p.render(w, "fragment", p.look(ctx))
+	case p.opts.Alerting != nil && part == alertsPart:
+		p.render(w, part, p.lookAtAlerts(ctx, form))
+	case p.opts.Alerting != nil && part == newSilencePart:
+		p.render(w, part, p.lookAtForm(form))
+	case p.opts.Alerting != nil && (part == silencesPart || strings.HasPrefix(part, silencesPart+"/")): // #/silences/ID
+		p.render(w, silencesPart, p.lookAtSilences(ctx))
+	default:
+		http.Error(w, "there is no such part", http.StatusNotFound)
+	}
+}
+
+func (p *Page) render(w http.ResponseWriter, part string, view any) {
 	var b bytes.Buffer
-	if err := p.html.ExecuteTemplate(&b, part, p.look(ctx)); err != nil {
+	if err := p.html.ExecuteTemplate(&b, part, view); err != nil {
 		p.opts.Log.Error("page not rendered", "err", err)
 		http.Error(w, "the page could not be rendered; the collector's log says why", http.StatusInternalServerError)
 		return

@@ -193,9 +193,7 @@ func TestNamesAreNothingButText(t *testing.T) {
 	w := newWorld(t)
 	w.inv.NodeSeen(attack, `"'><script>alert(2)</script>`, now)
 	w.inv.Event(attack, now, attack, attack, "</td><script>alert(3)</script>")
-	w.opts.Alerts = func(context.Context) []web.Alert {
-		return []web.Alert{{Name: attack, Severity: attack, Summary: attack}}
-	}
+	w.opts.Alerting = &people{alerts: []web.Alert{{Name: attack, Severity: attack, Summary: attack}}}
 	w.opts.Decisions = func() []web.Decision {
 		return []web.Decision{{Policy: attack, Mode: attack, From: attack, To: attack, Why: attack}}
 	}
@@ -228,7 +226,7 @@ func TestTheFragmentIsThePartThatChanges(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	p := newWorld(t).page()
-	for _, path := range []string{"/", "/?fragment", "/assets/page.js", "/assets/page.css"} {
+	for _, path := range []string{"/", "/?fragment", "/graph?g0.expr=up", "/assets/page.js", "/assets/page.css"} {
 		r := get(p, path)
 		csp := r.Header().Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {
@@ -238,8 +236,10 @@ func TestHeaders(t *testing.T) {
 		}
 	}
 	// What the policy would not let run must not be needed.
-	if page := get(p, "/").Body.String(); regexp.MustCompile(`(?i) style=|<style|<script>|javascript:|https?://`).MatchString(page) {
-		t.Error("the page has inline code, inline style or something from elsewhere")
+	for _, path := range []string{"/", "/graph?g0.expr=up"} {
+		if page := get(p, path).Body.String(); regexp.MustCompile(`(?i) style=|<style|<script>|javascript:|https?://`).MatchString(page) {
+			t.Errorf("%s has inline code, inline style or something from elsewhere", path)
+		}
 	}
 }
 
@@ -271,12 +271,10 @@ func TestAFailedQueryIsSaidOnThePage(t *testing.T) {
 
 func TestAlertsAndDecisions(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Alerts = func(context.Context) []web.Alert {
-		return []web.Alert{
-			{Name: "ContainerMemoryNearLimit", Severity: "warning", Since: now.Add(-time.Minute), Summary: "web uses 95 % of its memory"},
-			{Name: "AgentDown", Severity: "critical", Since: now.Add(-time.Hour), Summary: "n2 is silent", Muted: true},
-		}
-	}
+	w.opts.Alerting = &people{alerts: []web.Alert{
+		{Name: "ContainerMemoryNearLimit", Severity: "warning", Since: now.Add(-time.Minute), Summary: "web uses 95 % of its memory"},
+		{Name: "AgentDown", Severity: "critical", Since: now.Add(-time.Hour), Summary: "n2 is silent", Muted: true},
+	}}
 	w.opts.Decisions = func() []web.Decision {
 		return []web.Decision{
 			{Policy: "web", Mode: "advise", At: now.Add(-5 * time.Second), From: "1", To: "3", Why: "cpu 0.91, held at 0.50"},
