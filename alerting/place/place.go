@@ -24,6 +24,8 @@ type File struct {
 	Name  string
 	lines []string
 	root  *yaml.Node // nil if the file is empty or no YAML
+	// secret are the lines that no problem shows.
+	secret map[int]bool
 }
 
 // Parse reads a file. What is no YAML at all gives a problem and a File that
@@ -37,6 +39,7 @@ func Parse(name string, data []byte) (File, conf.Problems) {
 	if len(doc.Content) > 0 {
 		f.root = doc.Content[0]
 	}
+	f.secret = f.secrets()
 	return f, nil
 }
 
@@ -148,6 +151,48 @@ func (f File) Problem(n Node, what, hint string) conf.Problem {
 	p := conf.Problem{File: f.Name, Path: n.Path, What: what, Hint: hint}
 	if n.node != nil {
 		p.Line, p.Col = n.node.Line, n.node.Column
+		first, _, _ := strings.Cut(n.node.Value, "\n")
+		p = p.In(f.shown(p.Line), utf8.RuneCountInString(first))
+	}
+	return p
+}
+
+// MissingFrom is Problem for what a mapping lacks: it points at its first key.
+func (f File) MissingFrom(n Node, what, hint string) conf.Problem {
+	for child := range n.Children() {
+		p := f.Problem(n, what, hint)
+		if child.key != nil {
+			p.Line, p.Col = child.key.Line, child.key.Column
+			p = p.In(f.shown(p.Line), utf8.RuneCountInString(child.key.Value))
+		}
+		return p
+	}
+	return f.Problem(n, what, hint)
+}
+
+// OfKey is Problem for a mistake in the key of a node rather than its value.
+func (f File) OfKey(n Node, what, hint string) conf.Problem {
+	p := f.Problem(n, what, hint)
+	if n.key != nil {
+		p.Line, p.Col = n.key.Line, n.key.Column
+		p = p.In(f.shown(p.Line), utf8.RuneCountInString(n.key.Value))
+	}
+	return p
+}
+
+// Moved is a problem of a file that says the same on other lines, placed by its
+// path in this one.
+func (f File) Moved(p conf.Problem) conf.Problem {
+	line := p.Line
+	p.Line, p.Col = 0, 0
+	p = p.In("", 0)
+	if line == 0 || p.Path == "" {
+		return p
+	}
+	for n := range f.At().All() {
+		if n.Path == p.Path {
+			return f.OfKey(n, p.What, p.Hint)
+		}
 	}
 	return p
 }
@@ -173,6 +218,7 @@ func (f File) InText(n Node, offset int, what, hint string) conf.Problem {
 	}
 	if strings.HasPrefix(from(f.line(line), col), text) {
 		p.Line, p.Col = line, col+utf8.RuneCountInString(text[:offset])
+		p = p.In(f.shown(line), 1)
 	}
 	return p
 }
@@ -183,6 +229,34 @@ func (f File) line(n int) string {
 		return ""
 	}
 	return strings.TrimSuffix(f.lines[n-1], "\r")
+}
+
+// shown is a line for a problem to show, or "" if it has a secret in it.
+func (f File) shown(n int) string {
+	if f.secret[n] {
+		return ""
+	}
+	return f.line(n)
+}
+
+// secretKey matches the keys of an alertmanager.yml whose values are secrets;
+// those that end in _file are none.
+var secretKey = regexp.MustCompile(`(?:^|_)(?:url|secret|password|token|key|credentials)$`)
+
+// secrets are the lines with secrets.
+func (f File) secrets() map[int]bool {
+	lines := map[int]bool{}
+	for n := range f.At().All() {
+		if n.key == nil || !secretKey.MatchString(n.key.Value) {
+			continue
+		}
+		for in := range n.All() {
+			for i := range strings.Count(in.node.Value, "\n") + 2 { // a block begins on the line after
+				lines[in.node.Line+i] = true
+			}
+		}
+	}
+	return lines
 }
 
 // from is a line from a column on, counted in characters from 1.
@@ -235,7 +309,7 @@ func (f File) refusedAt(line int, what string) conf.Problem {
 	for n := range f.At().All() {
 		if n.key != nil && n.key.Line == line && (key == "" || n.key.Value == key) {
 			p.Path, p.Col = n.Path, n.key.Column
-			break
+			return p.In(f.shown(line), utf8.RuneCountInString(n.key.Value))
 		}
 	}
 	return p

@@ -33,10 +33,25 @@ func TestANodeIsFoundByTheWayToIt(t *testing.T) {
 			if n.Exists() != (tt.want.Line > 0) {
 				t.Errorf("exists: %t", n.Exists())
 			}
-			if got := f.Problem(n, n.Text, ""); got != tt.want {
+			if got := f.Problem(n, n.Text, ""); got.Error() != tt.want.Error() {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestAMistakeIsShownWithItsLine(t *testing.T) {
+	f, problems := place.Parse("f.yml", []byte("a:\n- b: two words\n  c: 1\n"))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for want, p := range map[string]conf.Problem{
+		"f.yml:2:6: a[0].b: wrong\n    2 | - b: two words\n      |      ^^^^^^^^^": f.Problem(f.At("a", 0, "b"), "wrong", ""),
+		"f.yml:2:3: a[0]: lacks d\n    2 | - b: two words\n      |   ^":            f.MissingFrom(f.At("a", 0), "lacks d", ""),
+	} {
+		if got := p.Render(); got != want {
+			t.Errorf("got:\n%s\nwant:\n%s", got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 
@@ -21,6 +22,16 @@ func Check(patterns []string) conf.Problems {
 	_, problems := Read(patterns, false)
 	return problems
 }
+
+// ParseFile reads a rule file and returns either its groups or all that is
+// wrong with it by itself. Rules that are there twice are not looked for.
+func ParseFile(name string) (*rulefmt.RuleGroups, conf.Problems) {
+	_, groups, problems := parse(name, os.ReadFile)
+	return groups, problems
+}
+
+// Groups are those of a file that Files names.
+func (s Set) Groups(file string) *rulefmt.RuleGroups { return s.groups[file] }
 
 // check lets Prometheus judge a file and finds the place of each verdict.
 func check(f place.File, data []byte) (*rulefmt.RuleGroups, conf.Problems) {
@@ -109,13 +120,16 @@ func ruleNode(f place.File, group string, i int) place.Node {
 // labels, undo each other's alerts.
 type duplicates struct{ first map[string]string }
 
-func (d *duplicates) check(f place.File, groups *rulefmt.RuleGroups) conf.Problems {
+func (d *duplicates) check(f place.File, groups *rulefmt.RuleGroups, off map[*rulefmt.Rule]bool) conf.Problems {
 	if d.first == nil {
 		d.first = map[string]string{}
 	}
 	var problems conf.Problems
 	for g, group := range groups.Groups {
 		for r, rule := range group.Rules {
+			if off[&group.Rules[r]] {
+				continue
+			}
 			lset := labels.NewBuilder(promrules.FromMaps(group.Labels, rule.Labels))
 			lset.Set("record", rule.Record).Set("alert", rule.Alert)
 			key := lset.Labels().String()

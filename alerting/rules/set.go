@@ -33,14 +33,24 @@ func (s Set) Files() []string { return s.files }
 // and lines. A pattern without wildcards must match; one with may match
 // nothing, as in Prometheus.
 func Read(patterns []string, pack bool) (Set, conf.Problems) {
-	s := Set{groups: map[string]*rulefmt.RuleGroups{}}
-	var all conf.Problems
-	seen := &duplicates{}
 	if pack {
-		for _, name := range Bundled() {
-			all = append(all, s.add(name, bundled.ReadFile, seen)...)
-		}
+		return ReadOverridden(patterns, "")
 	}
+	return newSet().finish(patterns, &duplicates{}, nil)
+}
+
+// ReadOverridden is Read with the pack as a file of overrides changes it. An
+// empty name changes nothing.
+func ReadOverridden(patterns []string, overrides string) (Set, conf.Problems) {
+	s, seen := newSet(), &duplicates{}
+	problems := s.addPack(overrides, seen)
+	return s.finish(patterns, seen, problems)
+}
+
+func newSet() Set { return Set{groups: map[string]*rulefmt.RuleGroups{}} }
+
+// finish adds the files that match patterns.
+func (s Set) finish(patterns []string, seen *duplicates, all conf.Problems) (Set, conf.Problems) {
 	files, problems := expand(patterns)
 	all = append(all, problems...)
 	for _, name := range files {
@@ -53,20 +63,26 @@ func Read(patterns []string, pack bool) (Set, conf.Problems) {
 }
 
 func (s *Set) add(name string, read func(string) ([]byte, error), seen *duplicates) conf.Problems {
-	data, err := read(name)
-	if err != nil {
-		return conf.Problems{{File: name, What: reason(err), Hint: "make it readable or take it off the list of rule files"}}
-	}
-	f, problems := place.Parse(name, data)
-	if len(problems) > 0 {
-		return problems
-	}
-	groups, problems := check(f, data)
+	f, groups, problems := parse(name, read)
 	if len(problems) > 0 {
 		return problems
 	}
 	s.files, s.groups[name] = append(s.files, name), groups
-	return seen.check(f, groups)
+	return seen.check(f, groups, nil)
+}
+
+// parse reads a file that is free of mistakes in itself.
+func parse(name string, read func(string) ([]byte, error)) (place.File, *rulefmt.RuleGroups, conf.Problems) {
+	data, err := read(name)
+	if err != nil {
+		return place.File{}, nil, conf.Problems{{File: name, What: reason(err), Hint: "make it readable or take it off the list of rule files"}}
+	}
+	f, problems := place.Parse(name, data)
+	if len(problems) > 0 {
+		return f, nil, problems
+	}
+	groups, problems := check(f, data)
+	return f, groups, problems
 }
 
 // expand is the files that match patterns, each once.
