@@ -18,6 +18,8 @@ import (
 	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/plimsoll-io/plimsoll/alerting/arrival"
+	"github.com/plimsoll-io/plimsoll/alerting/chatbot"
 	"github.com/plimsoll-io/plimsoll/alerting/rules"
 )
 
@@ -38,16 +40,31 @@ type Options struct {
 	// on top of the bundled pack, which is in force if BundledRules is set.
 	RuleFiles    []string
 	BundledRules bool
-	// EvaluationInterval is that of groups that name none, such as the bundled
-	// ones. The default of 5 s gives the shortest `for` of the pack, 15 s, four
-	// evaluations; at 1 000 containers it costs 6% of a core (BenchmarkPack),
-	// where each second would cost 29%.
+	// RuleOverrides is a file that changes the bundled pack, or empty.
+	RuleOverrides string
+	// EvaluationInterval is that of groups that name none; 15 s by default. What
+	// Arrival follows does not wait for it, nor does the end of a `for`.
 	EvaluationInterval time.Duration
+	// Arrival is shown samples as they are stored, and has groups evaluated whose
+	// alerts they may change. Nil: all is evaluated at ticks.
+	Arrival *arrival.Detector
 
-	// DataDir keeps silences and the notification log.
+	// DataDir keeps silences, the notification log and the alert history.
 	DataDir string
+	// HistoryBytes and HistoryAge bound the alert history; 0 means 64 MiB and
+	// 30 days.
+	HistoryBytes int64
+	HistoryAge   time.Duration
 	// ExternalURL is where people find the console; links in messages use it.
 	ExternalURL *url.URL
+
+	// Lost tells whether the agent of a node is away, and when it last came
+	// back; zero if it was never away. Alerts of a node that is lost do not
+	// resolve for want of data. It must not wait. Nil: no node is ever lost.
+	Lost func(node string) (away bool, back time.Time)
+
+	// Pair is given if another Alerting sees the same samples: see Talk.
+	Pair *PairOptions
 
 	Registerer prometheus.Registerer // nil: metrics go nowhere
 	Log        *slog.Logger          // nil: discarded
@@ -70,9 +87,13 @@ type Alerting struct {
 	loader  *rules.Loader
 	rules   *promrules.Manager
 	am      *alertmanager
+	bots    *chatbot.Hub
+	hold    *holder
+	counts  *earlyMetrics
 
 	mu       sync.Mutex // one reload, start or stop at a time
 	settings settings   // in force, or to be once Run starts
+	early    *early     // from start on
 	evaluate promrules.GroupEvalIterationFunc
 	state    state
 }
@@ -91,7 +112,7 @@ func New(opts Options) (*Alerting, error) {
 	if opts.Engine == nil || opts.Queryable == nil || opts.Appendable == nil || opts.ExternalURL == nil || opts.DataDir == "" {
 		return nil, errors.New("alerting needs an engine, a store to read and write, an external URL and a data directory")
 	}
-	opts.EvaluationInterval = cmp.Or(opts.EvaluationInterval, 5*time.Second)
+	opts.EvaluationInterval = cmp.Or(opts.EvaluationInterval, 15*time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -102,12 +123,19 @@ func New(opts Options) (*Alerting, error) {
 	if opts.QueryFunc == nil {
 		opts.QueryFunc = promrules.EngineQueryFunc(opts.Engine, opts.Queryable)
 	}
+	opts.QueryFunc = again(opts.QueryFunc)
 	a := &Alerting{opts: opts, log: opts.Log, loader: rules.NewLoader()}
 	var err error
-	if a.settings, err = load(opts); err != nil {
+	if a.bots, err = chatbot.NewHub(chatbot.Options{Registerer: opts.Registerer}); err != nil {
+		return nil, err
+	}
+	if a.settings, err = load(opts, a.bots); err != nil {
 		return nil, err
 	}
 	if a.metrics, err = newMetrics(opts.Registerer); err != nil {
+		return nil, err
+	}
+	if a.counts, err = newEarlyMetrics(opts.Registerer); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(opts.DataDir, 0o777); err != nil {
@@ -116,8 +144,14 @@ func New(opts Options) (*Alerting, error) {
 	if a.am, err = newAlertmanager(opts, a.metrics); err != nil {
 		return nil, err
 	}
+	if opts.Pair != nil {
+		if a.am.gossip, err = newGossip(*opts.Pair, a.am, opts.Log, opts.ExternalURL.Host, opts.Registerer); err != nil {
+			return nil, err
+		}
+	}
+	a.hold = newHolder(opts, a.am, func() []*promrules.Group { return a.rules.RuleGroups() }, a.metrics)
 	a.rules = promrules.NewManager(&promrules.ManagerOptions{
-		Appendable:      opts.Appendable,
+		Appendable:      shown(opts.Appendable, opts.Arrival),
 		Queryable:       opts.Queryable,
 		QueryFunc:       opts.QueryFunc,
 		NotifyFunc:      a.notify,
@@ -143,14 +177,18 @@ func (a *Alerting) Run(ctx context.Context) error {
 	}
 	var evaluating sync.WaitGroup
 	evaluating.Go(a.rules.Run)
+	evaluating.Go(func() { a.hold.run(ctx) })
+	evaluating.Go(func() { a.early.sweep(ctx) })
 	<-ctx.Done()
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.state = ended
+	a.early.loops.Wait()
 	a.rules.Stop()
 	evaluating.Wait()
 	a.am.stop()
+	a.bots.Close()
 	return nil
 }
 
@@ -160,10 +198,12 @@ func (a *Alerting) start(ctx context.Context) error {
 	if a.state != fresh {
 		return errors.New("it was started before")
 	}
-	a.evaluate = until(ctx)
+	a.early = newEarly(ctx, a.opts.Arrival, a.counts, a.hold.follow(until(ctx)))
+	a.evaluate = a.early.tick
 	if err := a.am.start(ctx); err != nil {
 		return err
 	}
+	a.hold.adopt(time.Now())
 	if err := a.apply(a.settings); err != nil {
 		a.am.stop()
 		return err
@@ -175,16 +215,20 @@ func (a *Alerting) start(ctx context.Context) error {
 // apply brings settings into force. If it fails, what was in force still is.
 func (a *Alerting) apply(s settings) error {
 	a.loader.Use(s.rules)
-	err := a.rules.Update(a.opts.EvaluationInterval, s.rules.Files(), labels.EmptyLabels(), a.opts.ExternalURL.String(), a.evaluate)
-	if err != nil {
+	update := func() error {
+		return a.rules.Update(a.opts.EvaluationInterval, s.rules.Files(), labels.EmptyLabels(), a.opts.ExternalURL.String(), a.evaluate)
+	}
+	if err := a.early.reload(update, a.rules.RuleGroups); err != nil {
 		return err
 	}
-	a.am.apply(s)
+	if a.state == fresh || s.sum != a.settings.sum {
+		a.am.apply(s)
+	}
 	return nil
 }
 
 // until makes evaluations end with ctx, which the manager's own context does
-// not. It is also where evaluation by more than the clock will hook in.
+// not.
 func until(ctx context.Context) promrules.GroupEvalIterationFunc {
 	return func(group context.Context, g *promrules.Group, at time.Time) {
 		group, cancel := context.WithCancel(group)

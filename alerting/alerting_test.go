@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -343,14 +344,13 @@ func TestWhatIsWrongAtTheStartIsSaid(t *testing.T) {
 			func(w *world, o *alerting.Options) { o.DataDir = w.path("rules.yml") },
 			"make it writable or choose another",
 		},
-		"silences that are none": {
+		"silences that cannot be read": {
 			func(w *world, o *alerting.Options) {
-				if err := os.Mkdir(o.DataDir, 0o777); err != nil {
+				if err := os.MkdirAll(filepath.Join(o.DataDir, "silences"), 0o777); err != nil {
 					w.t.Fatal(err)
 				}
-				w.write("alerting/silences", "\xff\xff\xff\xff garbage")
 			},
-			"if you move it away, all silences are gone",
+			"move it away, but then all silences are gone",
 		},
 	}
 	for name, tt := range tests {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,13 +54,19 @@ type alertmanager struct {
 	metrics *metrics
 	flags   featurecontrol.Flagger
 
-	logFile, silenceFile string
-	sent                 *nflog.Log
-	silences             *silence.Silences
-	silencer             *silence.Silencer
-	groups               marker.GroupMarker
-	pipelines            *notify.PipelineBuilder
-	dispatching          *dispatch.DispatcherMetrics
+	sent        *nflog.Log
+	silences    *silence.Silences
+	roll        *roll
+	kept        map[kind]*kept
+	journals    *journalMetrics
+	silencer    *silence.Silencer
+	groups      marker.GroupMarker
+	pipelines   *notify.PipelineBuilder
+	dispatching *dispatch.DispatcherMetrics
+	recorder    *recorder
+	gossip      *gossip       // nil unless there is another collector
+	touched     chan struct{} // asks for a look at silences
+	trials      trials
 
 	life    context.Context // that of what outlives Run's by a moment; from start on
 	alerts  *mem.Alerts
@@ -74,9 +79,11 @@ type alertmanager struct {
 
 // inForce is what follows from a configuration.
 type inForce struct {
+	settings   settings
 	inhibitor  *inhibit.Inhibitor
 	dispatcher *dispatch.Dispatcher
 	sending    *gate
+	apart      *apart
 	loops      sync.WaitGroup
 }
 
@@ -85,45 +92,68 @@ var unrecorded eventrecorder.Recorder
 
 func newAlertmanager(opts Options, m *metrics) (*alertmanager, error) {
 	am := &alertmanager{
-		log:         opts.Log.With("component", "alertmanager"),
-		reg:         opts.Registerer,
-		metrics:     m,
-		flags:       featurecontrol.NoopFlags{},
-		logFile:     filepath.Join(opts.DataDir, "nflog"),
-		silenceFile: filepath.Join(opts.DataDir, "silences"),
-		groups:      marker.NewGroupMarker(),
-		save:        make(chan struct{}),
+		log:     opts.Log.With("component", "alertmanager"),
+		reg:     opts.Registerer,
+		metrics: m,
+		flags:   featurecontrol.NoopFlags{},
+		groups:  marker.NewGroupMarker(),
+		save:    make(chan struct{}),
 	}
 	var err error
-	am.sent, err = nflog.New(nflog.Options{
-		SnapshotFile: am.logFile,
-		Retention:    retention,
-		Logger:       am.log,
-		Metrics:      am.reg,
-	})
+	am.sent, err = nflog.New(nflog.Options{Retention: retention, Logger: am.log, Metrics: am.reg})
 	if err != nil {
-		return nil, fmt.Errorf("open notification log %s: %w; if you move it away, what fires now is told once more", am.logFile, err)
+		return nil, err
 	}
-	am.silences, err = silence.New(silence.Options{
-		SnapshotFile: am.silenceFile,
-		Retention:    retention,
-		Logger:       am.log,
-		Metrics:      am.reg,
-	})
+	am.silences, err = silence.New(silence.Options{Retention: retention, Logger: am.log, Metrics: am.reg})
 	if err != nil {
-		return nil, fmt.Errorf("open silences %s: %w; if you move it away, all silences are gone", am.silenceFile, err)
+		return nil, err
+	}
+	if err := am.remember(opts.DataDir); err != nil {
+		return nil, err
 	}
 	am.silencer = silence.NewSilencer(am.silences, am.log, unrecorded)
 	am.pipelines = notify.NewPipelineBuilder(am.reg, am.flags, unrecorded)
 	am.dispatching = dispatch.NewDispatcherMetrics(true, am.reg, am.flags)
+	am.touched = make(chan struct{}, 1)
+	if am.recorder, err = newRecorder(opts); err != nil {
+		return nil, err
+	}
 	return am, nil
+}
+
+// remember reads what an earlier process has left, and registers its metrics.
+func (am *alertmanager) remember(dir string) (err error) {
+	if am.journals, err = newJournalMetrics(am.reg); err != nil {
+		return err
+	}
+	am.roll = newRoll(am.journals.dropped)
+	am.kept = map[kind]*kept{}
+	for _, k := range []struct {
+		kind  kind
+		state keepable
+		split func([]byte) [][]byte
+		loss  string
+	}{
+		{kindSilences, am.silences, delimited, "all silences are gone"},
+		{kindSent, am.sent, delimited, "what fires now is told once more"},
+		{kindAlerts, am.roll, lines, "what has ended by now is not told to have"},
+	} {
+		am.kept[k.kind], err = newKept(k.kind, k.state, k.split, dir, am.log, am.journals)
+		if err != nil {
+			return fmt.Errorf("read %s in %s: %w; make it readable, or move it away, but then %s", k.kind, dir, err, k.loss)
+		}
+	}
+	return nil
 }
 
 // start opens the store of alerts and the API over it.
 func (am *alertmanager) start(ctx context.Context) error {
 	am.life = context.WithoutCancel(ctx)
-	var err error
-	am.alerts, err = mem.NewAlerts(am.life, gcInterval, maxPerName, am.silencer, am.log, unrecorded, am.reg, am.flags)
+	err := am.keep()
+	if err != nil {
+		return err
+	}
+	am.alerts, err = mem.NewAlerts(am.life, gcInterval, maxPerName, enrolling{storing{am.silencer, am.recorder}, am.roll}, am.log, unrecorded, am.reg, am.flags)
 	if err != nil {
 		return err
 	}
@@ -138,11 +168,37 @@ func (am *alertmanager) start(ctx context.Context) error {
 	})
 	if err != nil {
 		am.alerts.Close()
+		am.keepNoMore()
 		return err
 	}
-	am.saving.Go(func() { am.sent.Maintenance(saveInterval, am.logFile, am.save, nil) })
-	am.saving.Go(func() { am.silences.Maintenance(saveInterval, am.silenceFile, am.save, nil) })
+	am.recorder.start()
+	if am.gossip != nil {
+		am.gossip.start()
+	}
+	am.saving.Go(func() { am.look(am.save) })
+	am.kept[kindSent].settle(am.journals.unknown)
+	sent, silences, alerts := am.kept[kindSent], am.kept[kindSilences], am.kept[kindAlerts]
+	am.saving.Go(func() { am.sent.Maintenance(saveInterval, sent.path, am.save, sent.save) })
+	am.saving.Go(func() { am.silences.Maintenance(saveInterval, silences.path, am.save, silences.save) })
+	am.saving.Go(func() { alerts.maintain(saveInterval, am.save) })
+	return am.restore(am.life)
+}
+
+// keep begins to write down what changes.
+func (am *alertmanager) keep() error {
+	for _, c := range am.kept {
+		if err := c.start(); err != nil {
+			am.keepNoMore()
+			return err
+		}
+	}
 	return nil
+}
+
+func (am *alertmanager) keepNoMore() {
+	for _, c := range am.kept {
+		c.close()
+	}
 }
 
 // apply brings a configuration into force. Nothing in it can fail. Between the
@@ -151,23 +207,25 @@ func (am *alertmanager) apply(s settings) {
 	if old := am.now.Load(); old != nil {
 		old.stop()
 	}
-	next := &inForce{inhibitor: inhibit.NewInhibitor(am.alerts, s.conf.InhibitRules, am.log, unrecorded)}
-	next.sending = newGate(am.life, am.pipelines.New(
-		s.receivers,
-		func() time.Duration { return 0 }, // no peers to wait for
+	next := &inForce{settings: s, inhibitor: inhibit.NewInhibitor(am.alerts, s.conf.InhibitRules, am.log, unrecorded)}
+	receivers := am.kept[kindSent].noted(am.recorder.watch(s.receivers))
+	next.apart = newApart(am.life, am.pipelines.New(
+		receivers,
+		func() time.Duration { return 0 }, // what there is to wait for, inTurn does
 		next.inhibitor,
 		am.silencer,
 		s.intervals,
 		am.groups,
 		am.sent,
-		nil,
-	))
+		am.peer(),
+	), receivers, s.routes, am.metrics.slow)
+	next.sending = newGate(am.life, telling{roll: am.roll, alerts: am.alerts, routes: s.routes, Stage: inTurn{am: am, Stage: watching{groups: am.groups, recorder: am.recorder, Stage: next.apart}}})
 	next.dispatcher = dispatch.NewDispatcher(
 		am.alerts,
 		s.routes,
 		next.sending,
 		am.groups,
-		func(d time.Duration) time.Duration { return max(d, notify.MinTimeout) },
+		func(d time.Duration) time.Duration { return max(d, notify.MinTimeout) + am.patience() },
 		tidyInterval,
 		limits{},
 		am.log,
@@ -186,6 +244,10 @@ func (am *alertmanager) apply(s settings) {
 
 	am.api.Update(s.conf, func(ctx context.Context, lset model.LabelSet) { am.muted(ctx, lset) })
 	am.metrics.inhibitionRules.Set(float64(len(s.conf.InhibitRules)))
+	am.metrics.watchdog.Set(0)
+	if expectsWatchdog(s.routes, s.receivers) {
+		am.metrics.watchdog.Set(1)
+	}
 	am.metrics.receivers.Set(float64(len(s.receivers)))
 	integrations := 0
 	for _, list := range s.receivers {
@@ -200,7 +262,10 @@ func (am *alertmanager) apply(s settings) {
 
 func (f *inForce) stop() {
 	f.dispatcher.Stop()
-	f.sending.close(drain)
+	var ending sync.WaitGroup
+	ending.Go(func() { f.sending.close(drain) })
+	ending.Go(func() { f.apart.close(drain) })
+	ending.Wait()
 	f.inhibitor.Stop()
 	f.loops.Wait()
 }
@@ -212,9 +277,14 @@ func (am *alertmanager) stop() {
 	if f := am.now.Load(); f != nil {
 		f.stop()
 	}
+	if am.gossip != nil {
+		am.gossip.stop()
+	}
 	am.alerts.Close()
 	close(am.save)
 	am.saving.Wait()
+	am.keepNoMore()
+	am.recorder.end()
 }
 
 // muted tells whether a silence or another alert holds back one with these
@@ -238,8 +308,13 @@ func (am *alertmanager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h == nil:
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "alerting is not running, try again in a second", http.StatusServiceUnavailable)
+	case r.URL.Path == statusPath:
+		serveStatus(*h, w, r)
 	default:
-		(*h).ServeHTTP(w, r)
+		am.acknowledged(*h, w, r)
+		if r.Method != http.MethodGet {
+			am.touch() // a silence may have come or gone
+		}
 	}
 }
 

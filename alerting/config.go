@@ -1,12 +1,15 @@
 package alerting
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/prometheus/alertmanager/config"
@@ -18,6 +21,8 @@ import (
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/alertmanager/timeinterval"
 
+	"github.com/plimsoll-io/plimsoll/alerting/amfile"
+	"github.com/plimsoll-io/plimsoll/alerting/chatbot"
 	"github.com/plimsoll-io/plimsoll/alerting/place"
 	"github.com/plimsoll-io/plimsoll/alerting/rules"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
@@ -36,32 +41,51 @@ type settings struct {
 	rules     rules.Set
 	conf      *config.Config
 	tmpl      *template.Template
+	sum       [sha256.Size]byte // of alertmanager.yml and its templates
 	routes    *dispatch.Route
 	receivers map[string][]notify.Integration // that a route leads to
 	intervals *timeinterval.Intervener
 }
 
 // load reads every file and returns all that is wrong in any of them.
-func load(opts Options) (settings, error) {
-	s, problems := loadConfig(opts.ConfigFile, opts.ExternalURL, opts.Log)
-	set, more := rules.Read(opts.RuleFiles, opts.BundledRules)
+func load(opts Options, bots *chatbot.Hub) (settings, error) {
+	s, problems := loadConfig(opts.ConfigFile, opts.ExternalURL, opts.Log, bots)
+	set, more := readRules(opts)
 	s.rules = set
 	return s, append(problems, more...).Err()
 }
 
-// CheckConfig returns all that is wrong with a stock alertmanager.yml, with the
+// CheckConfig returns all that is wrong with an alertmanager.yml, with the
 // templates it names and the templates inside it. Nothing is sent.
 func CheckConfig(file string) conf.Problems {
-	_, problems := loadConfig(file, &url.URL{Scheme: "http", Host: "localhost:9900"}, slog.New(slog.DiscardHandler))
+	bots, err := chatbot.NewHub(chatbot.Options{})
+	if err != nil {
+		return conf.Problems{{File: file, What: err.Error()}}
+	}
+	defer bots.Close()
+	_, problems := loadConfig(file, &url.URL{Scheme: "http", Host: "localhost:9900"}, slog.New(slog.DiscardHandler), bots)
 	return problems
 }
+
+func readRules(opts Options) (rules.Set, conf.Problems) {
+	switch {
+	case opts.BundledRules:
+		return rules.ReadOverridden(opts.RuleFiles, opts.RuleOverrides)
+	case opts.RuleOverrides != "":
+		return rules.Set{}, conf.Problems{{File: opts.RuleOverrides, What: "the rules that it changes are turned off", Hint: "turn the bundled rules on, or leave the file away"}}
+	}
+	return rules.Read(opts.RuleFiles, false)
+}
+
+// CheckOverrides returns all that is wrong with a file of overrides.
+func CheckOverrides(file string) conf.Problems { return rules.CheckOverrides(file) }
 
 // CheckRules returns all that is wrong with the rule files that match patterns.
 func CheckRules(patterns []string) conf.Problems { return rules.Check(patterns) }
 
-func loadConfig(file string, external *url.URL, log *slog.Logger) (settings, conf.Problems) {
+func loadConfig(file string, external *url.URL, log *slog.Logger, hub *chatbot.Hub) (settings, conf.Problems) {
 	useDefaultMatchers()
-	name, data, read := file, defaultConfig, func() (*config.Config, error) { return config.Load(string(defaultConfig)) }
+	name, data := file, defaultConfig
 	if file == "" {
 		name = defaultConfigName
 	} else {
@@ -69,28 +93,24 @@ func loadConfig(file string, external *url.URL, log *slog.Logger) (settings, con
 		if data, err = os.ReadFile(file); err != nil {
 			return settings{}, conf.Problems{{File: file, What: reason(err), Hint: "name a readable alertmanager.yml, or none for the built-in one"}}
 		}
-		// LoadFile, unlike Load, finds templates and secrets beside the file.
-		read = func() (*config.Config, error) { return config.LoadFile(file) }
 	}
 
 	f, problems := place.Parse(name, data)
 	if len(problems) > 0 {
 		return settings{}, problems
 	}
-	problems = checkNames(f)
-	c, err := read()
-	if err != nil {
-		problems = merge(problems, f.Refused(err))
-	}
-	if len(problems) > 0 {
+	c, bots, refused := amfile.Parse(f, data, filepath.Dir(file))
+	if problems = merge(checkNames(f), refused); len(problems) > 0 {
 		return settings{}, place.Sorted(problems)
 	}
-	return build(f, c, external, log)
+	s, problems := build(f, c, bots, external, log, hub)
+	s.sum = contents(data, c.Templates)
+	return s, problems
 }
 
 // build makes of a configuration what can be put in force.
-func build(f place.File, c *config.Config, external *url.URL, log *slog.Logger) (settings, conf.Problems) {
-	tmpl, err := template.FromGlobs(c.Templates)
+func build(f place.File, c *config.Config, bots []amfile.Bot, external *url.URL, log *slog.Logger, hub *chatbot.Hub) (settings, conf.Problems) {
+	tmpl, err := chatbot.Templates(c.Templates)
 	if err != nil {
 		return settings{}, conf.Problems{f.Problem(f.At("templates"), err.Error(), "")}
 	}
@@ -106,9 +126,23 @@ func build(f place.File, c *config.Config, external *url.URL, log *slog.Logger) 
 		if _, used := s.receivers[rcv.Name]; !used {
 			continue
 		}
-		s.receivers[rcv.Name], err = receiver.BuildReceiverIntegrations(rcv, tmpl, log)
+		list, err := receiver.BuildReceiverIntegrations(rcv, tmpl, log)
 		if err != nil {
 			problems = append(problems, f.Problem(f.At("receivers", i), err.Error(), ""))
+		}
+		for _, stock := range list {
+			s.receivers[rcv.Name] = append(s.receivers[rcv.Name], patient(stock, rcv.Name))
+		}
+	}
+	for _, b := range bots {
+		rcv := c.Receivers[b.Receiver].Name
+		bot, err := chatbot.New(b.Kind, b.Config, fmt.Sprintf("%s/%d", rcv, b.Index), hub, tmpl, log.With("receiver", rcv))
+		if err != nil {
+			problems = append(problems, f.Problem(b.At(f), err.Error(), ""))
+			continue
+		}
+		if _, used := s.receivers[rcv]; used {
+			s.receivers[rcv] = append(s.receivers[rcv], notify.NewIntegration(bot, &b.Config, b.Kind.Name, b.Index, rcv))
 		}
 	}
 	intervals := map[string][]timeinterval.TimeInterval{}
@@ -130,6 +164,22 @@ var matchers sync.Once
 // matchers, and classic ones where those fail.
 func useDefaultMatchers() {
 	matchers.Do(func() { compat.InitFromFlags(slog.New(slog.DiscardHandler), featurecontrol.NoopFlags{}) })
+}
+
+// contents is a checksum of a configuration and the files it names.
+func contents(data []byte, templates []string) [sha256.Size]byte {
+	h := sha256.New()
+	add := func(data []byte) { fmt.Fprintf(h, "%d\n%s", len(data), data) }
+	add(data)
+	for _, pattern := range templates {
+		names, _ := filepath.Glob(pattern) // was good a moment ago
+		for _, name := range names {
+			text, _ := os.ReadFile(name)
+			add([]byte(name))
+			add(text)
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // reason is an error about a file without the name of the file.

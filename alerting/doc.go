@@ -9,9 +9,14 @@
 //
 // It promises that stock rule files and a stock alertmanager.yml work as they
 // are; that a file with a mistake never replaces one in force; and that there
-// is no network between a rule and the notification pipeline. It does not yet
-// promise that silences survive a SIGKILL: they are written every five minutes
-// and at the end.
+// is no network between a rule and the notification pipeline. A SIGKILL at any
+// moment costs no silence that the API has acknowledged, no memory of what was
+// told, and no "resolved": each change is in a journal before anybody can act
+// on it. What was being sent at that moment may be sent twice, and never not at
+// all.
+//
+// What happens to alerts is kept (package history) beside all that and in
+// nobody's way; and Explain tells why somebody was, or was not, told.
 //
 // Several Alertings may live in one process, each with a registerer of its own.
 // Process-wide in Alertmanager, and so shared, is only its syntax for matchers,

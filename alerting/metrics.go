@@ -21,7 +21,12 @@ type metrics struct {
 	receivers       prometheus.Gauge
 	integrations    prometheus.Gauge
 	inhibitionRules prometheus.Gauge
+	watchdog        prometheus.Gauge
 	handed, refused prometheus.Counter
+	held            *prometheus.GaugeVec
+	heldExpired     prometheus.Counter
+	refilled        prometheus.Counter
+	slow            *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -46,14 +51,25 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		receivers:       gauge("alertmanager_receivers", "Receivers that a route leads to."),
 		integrations:    gauge("alertmanager_integrations", "Integrations of those receivers."),
 		inhibitionRules: gauge("alertmanager_inhibition_rules", "Inhibition rules."),
+		watchdog:        gauge("plimsoll_alerting_watchdog_routed", "1 if a route that names the alert Watchdog leads to somebody, 0 if not; it fires only then."),
 		handed:          counter("plimsoll_alerting_alerts_total", "Alerts handed from rules to the notification pipeline, resolved and repeated ones included."),
+		refilled:        counter("plimsoll_alerting_refill_evaluations_total", "Evaluations of groups of recording rules for times in which the collector was down."),
 		refused:         counter("plimsoll_alerting_alerts_refused_total", "Alerts of rules that the notification pipeline did not take."),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "plimsoll_alerting_held_alerts",
+			Help: "Alerts that fire because nobody has seen them end, by the reason: evaluation, their rule fails; node, their agent is away or just back; source, the agent cannot read it; restart, no data since this process started.",
+		}, []string{"reason"}),
+		slow: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plimsoll_alerting_slow_notifications_total",
+			Help: "Flushes of groups that went on without an integration that took too long; it is told of what it missed later.",
+		}, []string{"integration"}),
+		heldExpired: counter("plimsoll_alerting_held_expired_total", "Alerts that were held without data for as long as may be, and then counted as resolved."),
 	}
 	m.buildInfo.WithLabelValues(alertmanagerVersion).Set(1)
 
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.buildInfo, m.reloadOK, m.reloadTime, m.requests, m.receivers, m.integrations, m.inhibitionRules, m.handed, m.refused,
+		m.buildInfo, m.reloadOK, m.reloadTime, m.requests, m.receivers, m.integrations, m.inhibitionRules, m.watchdog, m.handed, m.refused, m.held, m.heldExpired, m.refilled, m.slow,
 	} {
 		errs = append(errs, reg.Register(c))
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/prometheus/util/strutil"
 )
 
-// notify hands what a rule says to Alertmanager without a network between. It
-// implements rules.NotifyFunc.
+// notify hands what a rule says to Alertmanager without a network between, by way
+// of the holder. It implements rules.NotifyFunc.
 func (a *Alerting) notify(ctx context.Context, expr string, alerts ...*promrules.Alert) {
 	now := time.Now()
 	source := a.opts.ExternalURL.String() + strutil.TableLinkForExpression(expr)
@@ -26,12 +26,13 @@ func (a *Alerting) notify(ctx context.Context, expr string, alerts ...*promrules
 		}
 		list = append(list, to)
 	}
-	if err := a.am.alerts.Put(ctx, list...); err != nil {
+	handed, err := a.hold.take(ctx, expr, list)
+	if err != nil {
 		a.metrics.refused.Add(float64(len(list)))
 		a.log.Error("alerts refused", "count", len(list), "err", err)
 		return
 	}
-	a.metrics.handed.Add(float64(len(list)))
+	a.metrics.handed.Add(float64(handed))
 }
 
 // translate turns a rule's alert into Alertmanager's. One that fires ends when

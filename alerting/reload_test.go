@@ -70,6 +70,32 @@ func TestAReloadWithoutAChangeTellsNothingAgain(t *testing.T) {
 	}
 }
 
+// A new dispatcher would flush all groups after their group_wait.
+func TestAReloadWithoutAChangeLeavesGroupsTheirTimes(t *testing.T) {
+	w := newWorld(t)
+	text := strings.Replace(strings.Replace(config(w.hook), "[alertname, node, name]", "[alertname]", 1), "group_interval: "+groupInterval.String(), "group_interval: 1h", 1)
+	w.write("alertmanager.yml", text+"templates: ['*.tmpl']\n")
+	p := w.run(w.options())
+	w.uses("one", 95)
+	w.next()
+	w.uses("two", 95)
+	for range 3 {
+		p.evaluates(2)
+		if err := p.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.evaluates(settled)
+	w.silent()
+	w.write("a.tmpl", `{{ define "x" }}{{ end }}`)
+	if err := p.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if m := w.next(); len(m.Alerts) != 2 {
+		t.Errorf("message %+v, want both alerts", m)
+	}
+}
+
 func TestAReloadBringsNewRoutesAndRules(t *testing.T) {
 	w := newWorld(t)
 	p := w.run(w.options())

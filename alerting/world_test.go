@@ -93,7 +93,29 @@ type message struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), arrived: make(chan message, 100)}
+	w := openWorld(t, t.TempDir())
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		var m message
+		if err == nil {
+			err = json.Unmarshal(body, &m)
+		}
+		if err != nil {
+			t.Errorf("webhook got %q: %v", body, err)
+		}
+		w.arrived <- m
+	}))
+	t.Cleanup(hook.Close)
+	w.hook = hook.URL
+	w.write("alertmanager.yml", config(w.hook))
+	w.write("rules.yml", nearLimit)
+	return w
+}
+
+// openWorld is the store in a directory, and nobody to tell.
+func openWorld(t *testing.T, dir string) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir, arrived: make(chan message, 100)}
 	var err error
 	if w.db, err = tsdb.Open(filepath.Join(w.dir, "tsdb"), nil, nil, tsdb.DefaultOptions(), nil); err != nil {
 		t.Fatal(err)
@@ -111,21 +133,6 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		var m message
-		if err == nil {
-			err = json.Unmarshal(body, &m)
-		}
-		if err != nil {
-			t.Errorf("webhook got %q: %v", body, err)
-		}
-		w.arrived <- m
-	}))
-	t.Cleanup(hook.Close)
-	w.hook = hook.URL
-	w.write("alertmanager.yml", config(w.hook))
-	w.write("rules.yml", nearLimit)
 	return w
 }
 

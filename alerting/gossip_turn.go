@@ -1,0 +1,146 @@
+package alerting
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/alertmanager/notify"
+)
+
+const (
+	// turn is how long the second waits for the first to tell a group.
+	turn = 3 * time.Second
+	// lag is by how much one may evaluate later than the other: when the other has
+	// just told something, what is known here may be older than that.
+	lag = time.Second
+	// longestTurn is how long both may take.
+	longestTurn = turn + 3*lag
+	// mostTurns is how often it is waited for a group that changes meanwhile: what is
+	// new is the first's to tell too.
+	mostTurns = 3
+	// mostTold bounds the groups that are remembered as told by the other.
+	mostTold = 10_000
+)
+
+// inTurn is a pipeline in which the second of a pair tells only what the first
+// has not, after a while, and in which alerts are as they are known to be.
+//
+// Alertmanager waits in the middle of its pipeline, with the alerts as they were
+// before. What ends meanwhile, and the first tells so, it would tell to fire.
+// Also, several workers of its dispatcher may put two updates of an alert in the
+// wrong order. So all is looked at once more here.
+type inTurn struct {
+	notify.Stage
+	am *alertmanager
+}
+
+// patience is what a notification may take more because it waits for its turn.
+func (am *alertmanager) patience() time.Duration {
+	if am.gossip == nil {
+		return 0
+	}
+	return mostTurns * longestTurn
+}
+
+// Exec implements notify.Stage.
+func (s inTurn) Exec(ctx context.Context, log *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
+	now := time.Now()
+	alerts = s.am.anew(alerts, now)
+	if g := s.am.gossip; g != nil {
+		group, _ := notify.GroupKey(ctx)
+		if !g.own.note(group, alerts) {
+			var err error
+			if alerts, now, err = s.await(ctx, group, alerts, now); err != nil {
+				return ctx, nil, err
+			}
+		}
+	}
+	return s.Stage.Exec(notify.WithNow(ctx, now), log, alerts...)
+}
+
+// await returns alerts as they are once it is this one's turn to tell them.
+func (s inTurn) await(ctx context.Context, group string, alerts []*alert.Alert, now time.Time) ([]*alert.Alert, time.Time, error) {
+	for range mostTurns {
+		if !s.am.gossip.waits() {
+			break
+		}
+		if err := s.am.gossip.await(ctx, group); err != nil {
+			return nil, now, err
+		}
+		now = time.Now()
+		before := alerts
+		alerts = s.am.anew(alerts, now)
+		if slices.EqualFunc(before, alerts, func(a, b *alert.Alert) bool { return a.ResolvedAt(now) == b.ResolvedAt(now) }) {
+			break
+		}
+	}
+	return alerts, now, nil
+}
+
+// await returns when the first had its turn, or is gone.
+func (g *gossip) await(ctx context.Context, group string) error {
+	tick := time.NewTicker(beat / 2)
+	defer tick.Stop()
+	began := time.Now()
+	for {
+		waited := time.Since(began)
+		if waited >= longestTurn || !g.waits() {
+			return nil
+		}
+		if waited >= turn && g.told.ago(group) >= lag {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// anew are alerts as they are now. As in the dispatcher, what fires has no end,
+// so that it does not resolve while it is told.
+func (am *alertmanager) anew(alerts []*alert.Alert, now time.Time) []*alert.Alert {
+	list := make([]*alert.Alert, len(alerts))
+	for i, a := range alerts {
+		next := *a
+		if known, err := am.alerts.Get(a.Fingerprint()); err == nil {
+			next = *known
+		}
+		if !next.ResolvedAt(now) {
+			next.EndsAt = time.Time{}
+		}
+		list[i] = &next
+	}
+	return list
+}
+
+// told remembers when the other last told something of a group.
+type told struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (t *told) note(group string) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.at) >= mostTold {
+		clear(t.at) // nothing is waited for longer than a moment
+	}
+	if t.at == nil {
+		t.at = map[string]time.Time{}
+	}
+	t.at[group] = now
+}
+
+// ago is how long ago that was, or very long.
+func (t *told) ago(group string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.at[group])
+}
