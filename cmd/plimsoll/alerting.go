@@ -3,34 +3,91 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
 
 	"github.com/plimsoll-io/plimsoll/alerting"
-	"github.com/plimsoll-io/plimsoll/collector/web"
+	"github.com/plimsoll-io/plimsoll/alerting/arrival"
+	"github.com/plimsoll-io/plimsoll/collector/ingest"
+	"github.com/plimsoll-io/plimsoll/collector/receive"
 )
+
+// makeArrival makes what sees alerts cross as samples are stored. With an
+// upstream there is none: what arrives here is not what rules ask.
+func (p *collectorParts) makeArrival() (err error) {
+	if p.upstream != nil {
+		return nil
+	}
+	p.arrival, err = arrival.New(arrival.Options{Registerer: p.registry})
+	return err
+}
+
+// watch is what ingest shows samples to, or nil.
+func (p *collectorParts) watch() ingest.Watch {
+	if p.arrival == nil {
+		return nil
+	}
+	return p.arrival
+}
+
+// watched is s with what others than agents store in it shown as well.
+func (p *collectorParts) watched(s receive.Store) receive.Store {
+	if p.arrival == nil {
+		return s
+	}
+	return besideArrival{s, p.arrival}
+}
+
+type besideArrival struct {
+	receive.Store
+	arrival *arrival.Detector
+}
+
+func (b besideArrival) AppenderV2(ctx context.Context) storage.AppenderV2 {
+	return b.arrival.Beside(b.Store.AppenderV2(ctx))
+}
 
 // makeAlerting makes rules and notifications, and the engine that they share
 // with the scaler.
 func (p *collectorParts) makeAlerting() (err error) {
 	p.decisions = p.engine("decisions")
+	other, err := p.alertingPair()
+	if err != nil {
+		return err
+	}
 	p.alerting, err = alerting.New(alerting.Options{
 		Engine: p.decisions, Queryable: p.store, QueryFunc: p.rulesAsk(), Appendable: p.store,
-		ConfigFile: p.flags.alertmanager, RuleFiles: p.flags.rules, BundledRules: p.flags.bundledRules,
-		EvaluationInterval: p.flags.ruleInterval, DataDir: filepath.Join(p.flags.data, "alerting"),
+		ConfigFile: p.flags.alertmanager, RuleFiles: p.flags.rules, BundledRules: p.flags.bundledRules, RuleOverrides: p.flags.ruleOverrides,
+		EvaluationInterval: p.flags.ruleInterval, Arrival: p.arrival, DataDir: filepath.Join(p.flags.data, "alerting"),
+		HistoryBytes: int64(p.flags.historyBytes), HistoryAge: p.flags.historyAge,
+		Pair:        other,
+		Lost:        func(node string) (bool, time.Time) { return p.ingest.Away(node) }, // ingest is made later
 		ExternalURL: p.externalURL(), Registerer: p.registry, Log: p.log.With("component", "alerting"),
 	})
 	if err != nil {
 		return err
 	}
 	p.add("alerting", p.alerting.Run)
+	p.add("refill", p.refill)
 	return nil
 }
 
-// alerts are what fires, for the page.
-func (p *collectorParts) alerts(ctx context.Context) []web.Alert {
-	active := p.alerting.Active(ctx)
-	list := make([]web.Alert, len(active))
-	for i, a := range active {
-		list[i] = web.Alert{Name: a.Name, Severity: a.Severity, Summary: a.Summary, Since: a.Since, Muted: a.Muted}
+// refill has rules record what they could not while the collector was down.
+func (p *collectorParts) refill(ctx context.Context) error {
+	if from := p.store.Found(); !from.IsZero() {
+		p.alerting.Refill(ctx, alerting.Gap{From: from, To: time.Now(), Whole: p.caughtUp})
 	}
-	return list
+	<-ctx.Done()
+	return nil
+}
+
+// caughtUp tells whether all nodes are back and have brought what they kept.
+func (p *collectorParts) caughtUp() bool {
+	for _, n := range p.inventory.Nodes() {
+		if n.Recalled {
+			return false
+		}
+	}
+	return p.inventory.Recalled() && p.ingest.Behind() == 0
 }

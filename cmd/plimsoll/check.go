@@ -45,8 +45,9 @@ func (c *cli) check() {
 	add("forward", "A file given by --forward.config.file.", cmd.forward)
 	add("bucket", "A file given by --objstore.config-file.", cmd.bucket)
 	add("upstream", "A file given by --query.client.config.file.", cmd.upstream)
-	add("rules", "Prometheus rule files.", cmd.rules)
-	add("alerting", "An alertmanager.yml.", cmd.alerting)
+	add("overrides", "Files given by --rules.overrides.", cmd.overrides)
+	c.checkRules(k)
+	c.checkAlerting(k)
 }
 
 // all checks every file and prints what it finds. The findings are the result,
@@ -106,12 +107,8 @@ func mistaken(file string, err error) conf.Problems {
 	return conf.Problems{{File: file, What: strings.TrimPrefix(err.Error(), file+": ")}}
 }
 
-func (c *checkCommand) rules(file string) (string, conf.Problems) {
-	return "rules", alerting.CheckRules([]string{file})
-}
-
-func (c *checkCommand) alerting(file string) (string, conf.Problems) {
-	return "routes and receivers", alerting.CheckConfig(file)
+func (c *checkCommand) overrides(file string) (string, conf.Problems) {
+	return "changes to the bundled rules", alerting.CheckOverrides(file)
 }
 
 // loadPolicies reads a policy file as the collector does.

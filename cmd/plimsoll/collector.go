@@ -43,19 +43,23 @@ type collectorFlags struct {
 	minFree        store.Space
 	ballast        store.Space
 
-	queryTimeout time.Duration
-	querySamples int
-	rules        []string
-	bundledRules bool
-	ruleInterval time.Duration
-	alertmanager string
-	policies     string
-	ceiling      int
-	swarmHost    string
+	queryTimeout  time.Duration
+	querySamples  int
+	rules         []string
+	bundledRules  bool
+	ruleOverrides string
+	ruleInterval  time.Duration
+	alertmanager  string
+	historyBytes  conf.Size
+	historyAge    time.Duration
+	policies      string
+	ceiling       int
+	swarmHost     string
 
 	pair           pairFlags
 	cluster        string
 	replica        string
+	watch          bool
 	forward        string
 	forwardBytes   conf.Size
 	forwardAge     time.Duration
@@ -85,6 +89,8 @@ func (f *collectorFlags) addServing(k *kingpin.CmdClause) {
 	k.Flag("web.enable-admin-api", "Answer Prometheus' snapshot API; what it makes is never removed, see plimsoll snapshot for what is.").BoolVar(&f.adminAPI)
 	f.receive.add(k)
 	k.Flag("grpc.listen-address", "Where agents are listened for.").Default("127.0.0.1:9901").StringVar(&f.grpc)
+	k.Flag("reload.watch", "Reload rules, alertmanager.yml, policies and targets when their files change; --no-reload.watch leaves that to SIGHUP and /-/reload.").
+		Default("true").BoolVar(&f.watch)
 	f.identity.add(k)
 }
 
@@ -110,8 +116,11 @@ func (f *collectorFlags) addDeciding(k *kingpin.CmdClause) {
 		SetValue(number{&f.querySamples, 1, math.MaxInt32})
 	k.Flag("rules.file", "Prometheus rule files, as a pattern; repeatable.").PlaceHolder("PATTERN").StringsVar(&f.rules)
 	k.Flag("rules.bundled", "The rules that come with Plimsoll; --no-rules.bundled turns them off.").Default("true").BoolVar(&f.bundledRules)
-	durationVar(k, "rules.evaluation-interval", "How often rules are evaluated that do not say.", &f.ruleInterval, "5s", time.Second)
+	k.Flag("rules.overrides", "Changes to those: other thresholds, and which are off.").PlaceHolder("FILE").StringVar(&f.ruleOverrides)
+	durationVar(k, "rules.evaluation-interval", "How often rules are evaluated that do not say, besides when a sample makes an alert true or false.", &f.ruleInterval, "15s", time.Second)
 	k.Flag("alerting.config.file", "A stock alertmanager.yml; without one, alerts are shown and nobody is told.").PlaceHolder("FILE").StringVar(&f.alertmanager)
+	k.Flag("alerting.history.size", "How much of what happened to alerts is kept on disk.").Default("64MiB").SetValue(&f.historyBytes)
+	durationVar(k, "alerting.history.age", "How long it is kept.", &f.historyAge, "30d", time.Hour)
 	k.Flag("scaler.policy.file", "Scaling policies; without one, nothing is scaled.").PlaceHolder("FILE").StringVar(&f.policies)
 	k.Flag("scaler.absolute-max", "The number of replicas that no driver is ever asked to exceed.").
 		Default(fmt.Sprint(policy.DefaultCeiling)).SetValue(number{&f.ceiling, 1, maxCeiling})

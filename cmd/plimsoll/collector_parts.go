@@ -19,12 +19,14 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/plimsoll-io/plimsoll/alerting"
+	"github.com/plimsoll-io/plimsoll/alerting/arrival"
 	"github.com/plimsoll-io/plimsoll/collector"
 	"github.com/plimsoll-io/plimsoll/collector/forward"
 	"github.com/plimsoll-io/plimsoll/collector/identity"
 	"github.com/plimsoll-io/plimsoll/collector/ingest"
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
 	"github.com/plimsoll-io/plimsoll/collector/lease"
+	"github.com/plimsoll-io/plimsoll/collector/pair"
 	"github.com/plimsoll-io/plimsoll/collector/query"
 	"github.com/plimsoll-io/plimsoll/collector/receive"
 	"github.com/plimsoll-io/plimsoll/collector/rollup"
@@ -71,10 +73,12 @@ type collectorParts struct {
 	platform  *swarm.Swarm
 	inventory *inventory.Inventory
 	ingest    *ingest.Server
+	pair      *pair.Pair
 	receive   *receive.Receiver
 	agents    *grpc.Server
 	lease     *lease.Lease // nil without a partner
 	decisions *promql.Engine
+	arrival   *arrival.Detector // nil with an upstream
 	alerting  *alerting.Alerting
 	scaler    *scaler.Scaler
 	handler   http.Handler
@@ -89,6 +93,7 @@ func newCollector(ctx context.Context, f collectorFlags, settings map[string]str
 	p := &collectorParts{flags: f, log: log, registry: prometheus.NewRegistry(), beside: prometheus.NewRegistry()}
 	p.registry.MustRegister(versioncollector.NewCollector("plimsoll"))
 	for _, step := range []func() error{
+		p.makeWatchers,
 		// The ports come first, so that a mistake there costs nothing.
 		p.makeServer,
 		p.makeAuthority,
@@ -99,11 +104,13 @@ func newCollector(ctx context.Context, f collectorFlags, settings map[string]str
 		func() error { return errors.Join(p.makeRollups(), p.makeSnapshots(), p.makeForward()) },
 		p.makePlatform,
 		p.makeInventory,
+		p.makeArrival,
 		p.makeIngest,
 		p.makeReceiver,
 		p.makeAgents,
 		p.makeLease,
 		p.makeAlerting,
+		p.makePair,
 		p.makeScaler,
 		p.makeObserver,
 		func() error { return p.makeRoutes(settings) },
@@ -160,7 +167,7 @@ func (p *collectorParts) makeIngest() (err error) {
 		return usage(errors.New("--durability=replica needs --forward.config.file, which says who else is to have the samples; give it, or choose fsync"))
 	}
 	p.ingest, err = ingest.New(ingest.Options{
-		Store: p.store, Inventory: p.inventory, Tap: p.tap(), Identify: identity.Identify, UncleanStop: p.store.UncleanStop(), Version: version.Version,
+		Store: p.store, Inventory: p.inventory, Tap: p.tap(), Watch: p.watch(), Identify: identity.Identify, UncleanStop: p.store.UncleanStop(), Version: version.Version,
 		Refuse: p.store.Refuse, Reopen: p.store.Reopen, HeadSeries: p.store.HeadSeries, Lives: p.store.Lives,
 		Durability: ingest.Durability(p.flags.durability), Replicated: p.replicated(),
 		Limits: ingest.Limits{TotalSeries: p.flags.seriesLimit}, MostSlowdown: uint32(p.flags.slowdown),
@@ -176,7 +183,7 @@ func (p *collectorParts) makeIngest() (err error) {
 // makeObserver makes what stores the collector's own metrics.
 func (p *collectorParts) makeObserver() error {
 	observer, err := self.New(self.Options{
-		Gatherer: prometheus.Gatherers{p.registry, prometheus.DefaultGatherer}, Store: p.store, Job: "plimsoll-collector", Instance: p.externalURL().Host,
+		Gatherer: prometheus.Gatherers{p.registry, prometheus.DefaultGatherer}, Store: p.watched(p.store), Job: "plimsoll-collector", Instance: p.externalURL().Host,
 		Log: p.log.With("component", "self"),
 	})
 	if err != nil {

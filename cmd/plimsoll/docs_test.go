@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/plimsoll-io/plimsoll/alerting"
+	"github.com/plimsoll-io/plimsoll/alerting/ruletest"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
@@ -58,6 +59,8 @@ func TestTheYAMLOfTheDocumentsLoads(t *testing.T) {
 		"# plimsoll.yml":     c.config,
 		"# rules.yml":        func(file string) (string, conf.Problems) { return "", alerting.CheckRules([]string{file}) },
 		"# bucket.yml":       c.bucket,
+		"# tests.yml":        func(file string) (string, conf.Problems) { return "", tested(t, file) },
+		"# overrides.yml":    c.overrides,
 		"# alertmanager.yml": func(file string) (string, conf.Problems) { return "", alerting.CheckConfig(file) },
 	}
 	for _, b := range documents(t) {
@@ -74,10 +77,40 @@ func TestTheYAMLOfTheDocumentsLoads(t *testing.T) {
 		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if name == "# tests.yml" { // what it tests with is above it
+			beside(t, b, filepath.Join(filepath.Dir(file), "alertmanager.yml"))
+		}
 		if _, problems := load[name](file); len(problems) > 0 {
 			t.Errorf("%s: %s", b.file, problems.Render())
 		}
 	}
+}
+
+// beside writes the first alertmanager.yml of a block's document.
+func beside(t *testing.T, b block, file string) {
+	t.Helper()
+	for _, other := range documents(t) {
+		if other.file == b.file && strings.HasPrefix(other.text, "# alertmanager.yml") {
+			if err := os.WriteFile(file, []byte(other.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("%s has no alertmanager.yml", b.file)
+}
+
+// tested runs the tests of a file.
+func tested(t *testing.T, file string) (problems conf.Problems) {
+	t.Helper()
+	r := ruletest.Run(t.Context(), file, ruletest.Options{})
+	if r.Tests == 0 {
+		t.Errorf("%s has no tests", file)
+	}
+	for _, f := range r.Failures {
+		problems = append(problems, conf.Problem{File: file, What: f.Error()})
+	}
+	return problems
 }
 
 func TestTheCommandsOfTheDocumentsExist(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // for schedules, on machines without it
 
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 )

@@ -1,27 +1,88 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/plimsoll-io/plimsoll/alerting"
 	"github.com/plimsoll-io/plimsoll/collector/identity"
 	"github.com/plimsoll-io/plimsoll/collector/lease"
+	"github.com/plimsoll-io/plimsoll/collector/pair"
+	"github.com/plimsoll-io/plimsoll/internal/door"
 	"github.com/plimsoll-io/plimsoll/scaler"
 )
 
 // pairFlags say how collectors that have the same agents agree on who acts.
 type pairFlags struct {
-	name string
-	ttl  time.Duration
+	name   string
+	ttl    time.Duration
+	peer   string // the other's gRPC server
+	secret string // file
 }
 
 func (f *pairFlags) add(k *kingpin.CmdClause) {
 	k.Flag("pair.name", "This collector's name beside others that have the same agents: agents then choose which one scales. It is alone if empty.").
 		PlaceHolder("NAME").StringVar(&f.name)
+	k.Flag("pair.peer", "Address of the other collector's gRPC server: silences are then shared with it, and each alert is told once. Both tell if empty.").
+		PlaceHolder("HOST:PORT").StringVar(&f.peer)
+	k.Flag("pair.secret-file", "File with a secret that both collectors of a pair have, 16 bytes or more. Needed with --pair.peer, unless it is this machine.").
+		PlaceHolder("FILE").StringVar(&f.secret)
 	durationVar(k, "pair.lease", "How long one that is lost is waited for before another scales; 10s at most.", &f.ttl, lease.DefaultTTL.String(), time.Second)
+}
+
+// talks tells whether this collector talks with another.
+func (f *pairFlags) talks() bool { return f.peer != "" }
+
+// makePair makes the line between the collectors of a pair. It needs alerting,
+// whose silences and notification log go through it, and the gRPC server.
+func (p *collectorParts) makePair() (err error) {
+	f := p.flags.pair
+	if !f.talks() {
+		return nil
+	}
+	var secret []byte
+	if f.secret != "" {
+		if secret, err = os.ReadFile(f.secret); err != nil {
+			return usage(fmt.Errorf("read the secret of the pair: %w", err))
+		}
+	}
+	if len(secret) == 0 && !(door.Loopback(f.peer) && door.Loopback(p.flags.grpc)) {
+		return usage(errors.New("--pair.peer needs --pair.secret-file unless both collectors are on this machine; put the same file on both, made by: openssl rand -hex 32"))
+	}
+	p.pair, err = pair.New(pair.Options{
+		Name: f.name, Peer: f.peer, Secret: bytes.TrimSpace(secret), TLS: p.flags.identity.proven(f.peer),
+		Bind: identity.Bind, Admitted: identity.Admit,
+		Talk: func(ctx context.Context, peer string, tube pair.Tube) error { return p.alerting.Talk(ctx, peer, tube) },
+		Log:  p.log.With("component", "pair"), Registerer: p.registry,
+	})
+	if err != nil {
+		return usage(err)
+	}
+	p.pair.Register(p.agents)
+	p.add("pair", p.pair.Run)
+	return nil
+}
+
+// alertingPair is what alerting is told of the other collector, nil if there is
+// none. It needs the lease.
+func (p *collectorParts) alertingPair() (*alerting.PairOptions, error) {
+	f := p.flags.pair
+	switch {
+	case !f.talks():
+		return nil, nil
+	case f.name == "":
+		return nil, usage(errors.New("--pair.peer needs --pair.name, by which the two are told apart"))
+	}
+	return &alerting.PairOptions{Name: f.name, Leads: func() bool {
+		_, held := p.lease.Held()
+		return held
+	}}, nil
 }
 
 // makeLease needs the inventory, and the gRPC server.

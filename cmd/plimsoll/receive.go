@@ -31,7 +31,7 @@ func (p *collectorParts) makeReceiver() (err error) {
 		store = p.forward.Beside(p.store)
 	}
 	p.receive, err = receive.New(receive.Options{
-		Store: store, Refuse: p.store.Refuse, Lives: p.store.Lives,
+		Store: p.watched(store), Refuse: p.store.Refuse, Lives: p.store.Lives,
 		HeadSeries: p.store.HeadSeries, MaxSeries: p.flags.receive.series,
 		Log: p.log.With("component", "receive"), Registerer: p.registry,
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 
+	"github.com/plimsoll-io/plimsoll/alerting"
 	"github.com/plimsoll-io/plimsoll/collector"
 	"github.com/plimsoll-io/plimsoll/collector/inventory"
 	"github.com/plimsoll-io/plimsoll/collector/query"
@@ -44,7 +45,7 @@ func (p *collectorParts) makeRoutes(settings map[string]string) error {
 		return err
 	}
 	page, err := web.New(web.Options{
-		Query: p.asks(engine), Inventory: p.inventory, Alerts: p.alerts, Decisions: p.decided,
+		Query: p.asks(engine), Range: p.draws(engine), Inventory: p.inventory, Alerting: alertPage{p.alerting}, Decisions: p.decided,
 		Version: version.Version, Log: p.log.With("component", "web"),
 	})
 	if err != nil {
@@ -58,6 +59,7 @@ func (p *collectorParts) makeRoutes(settings map[string]string) error {
 	for _, part := range []string{"alerting", "scaler", "forward"} {
 		p.reloaded.WithLabelValues(part).Set(1)
 	}
+	beside := p.alerting.Extras()
 	p.handler = collector.Routes{
 		Page: page,
 		Parts: map[string]http.Handler{
@@ -65,6 +67,10 @@ func (p *collectorParts) makeRoutes(settings map[string]string) error {
 			query.FederationPath:              api,
 			"/assets/":                        page,
 			"/api/v2/":                        p.alerting.Handler(),
+			alerting.HistoryPath:              beside,
+			alerting.ExplainPath:              beside,
+			alerting.ReceiversPath:            beside,
+			alerting.TestPath:                 beside,
 			"GET " + scaler.PoliciesPath:      p.scaler.Handler(),
 			"GET " + scaler.DecisionsPath:     p.scaler.Handler(),
 			inventory.Prefix:                  p.inventory.Handler(),
