@@ -10,7 +10,7 @@ BENCH   ?= .
 E2E     ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race e2e e2e-thanos bench bench-agents bench-ingest bench-day fuzz lint proto generate check vuln clean $(TOOLS)
+.PHONY: help run build test race e2e e2e-thanos bench bench-agents bench-ingest bench-day bench-alerting fuzz lint proto generate check vuln clean $(TOOLS)
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,9 +24,10 @@ build: ## build bin/plimsoll
 test: ## all tests of the code; those that need an engine start their own
 	$(GO) test ./...
 
-# Not the tests of rules: hours of series through PromQL in one goroutine, which take ten minutes so.
+# Not the tests of rules, hours of series through PromQL in one goroutine, which take ten minutes so; nor those of two collectors
+# in one process, for each Alertmanager's API expands the schema that all share (go-openapi) as it starts.
 race: ## the same under the race detector
-	$(GO) test -race $$($(GO) list ./... | grep -v '/alerting/rules$$')
+	$(GO) test -race $$($(GO) list ./... | grep -vE '/(alerting/rules|test/pair)$$')
 
 e2e: build ## the product as users run it, on a real engine, and in a virtual machine (root, dockerd, qemu needed)
 	$(GO) test -tags e2e -count 1 -timeout 45m -p 1 -v -run '$(E2E)' ./test/...
@@ -46,6 +47,9 @@ bench-ingest: ## the collector beside a bare TSDB and Prometheus, and with a mil
 
 bench-day: ## 24 hours of 100 agents with 100 containers that come and go (minutes; DAY= for flags)
 	$(GO) test -count 1 -timeout 1h -v -run DayOfChurn ./bench/day -args -hours 24 -agents 100 -containers 100 -series 3 $(DAY)
+
+bench-alerting: ## from a crossing to the message, beside Debian's prometheus and prometheus-alertmanager; storms; cost (15 minutes; ALERTING= for flags)
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h -v ./bench/alerting -args -measure $(ALERTING)
 
 fuzz: ## every fuzz test for FUZZ each (default 10s)
 	@for p in $$($(GO) list ./...); do \
