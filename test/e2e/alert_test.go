@@ -18,8 +18,9 @@ import (
 
 // message is what Alertmanager's webhook receivers get.
 type message struct {
-	Version, Status, GroupKey, Receiver string
-	Alerts                              []struct {
+	Version, Status, GroupKey, Receiver, ExternalURL string
+
+	Alerts []struct {
 		Status       string
 		Labels       map[string]string
 		Annotations  map[string]string
