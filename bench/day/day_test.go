@@ -27,6 +27,7 @@ var (
 	containers = flag.Int("containers", 20, "containers of each, at a time")
 	series     = flag.Int("series", 10, "series of each container")
 	interval   = flag.Duration("interval", time.Minute, "of the agents")
+	heaps      = flag.String("heaps", "", "directory for a heap profile of every third hour")
 )
 
 const (

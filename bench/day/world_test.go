@@ -2,6 +2,7 @@ package day
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +220,20 @@ func (w *world) look() {
 	}
 	p.blocks = len(blocks)
 	w.seen = append(w.seen, p)
+	if *heaps != "" && p.hour%3 == 0 {
+		w.profile(filepath.Join(*heaps, fmt.Sprintf("heap-%02d", p.hour)))
+	}
+}
+
+// profile writes what is on the heap after the collection of look.
+func (w *world) profile(file string) {
+	f, err := os.Create(file)
+	if err == nil {
+		err = errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // metric is the value of one of the collector's own that has no labels.
