@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ type slow struct {
 	w     *world
 	stop  context.CancelFunc
 	ended chan error
+	mu    sync.Mutex
 	away  map[string]bool
 	back  map[string]time.Time
 }
@@ -70,7 +72,7 @@ func (s *slow) start() {
 		EvaluationInterval: second, DataDir: s.w.path("alerting"),
 		ExternalURL: &url.URL{Scheme: "http", Host: "plimsoll.example:9900"},
 		Registerer:  prometheus.NewRegistry(),
-		Lost:        func(node string) (bool, time.Time) { return s.away[node], s.back[node] },
+		Lost:        s.lost,
 	}
 	a, err := alerting.New(opts)
 	if err != nil {
@@ -131,11 +133,23 @@ func (s *slow) up(v float64) func() {
 
 // lose ends what is known of the node, as the collector does.
 func (s *slow) lose() {
+	s.mu.Lock()
 	s.away["n1"] = true
+	s.mu.Unlock()
 	s.memory(math.Float64frombits(value.StaleNaN))()
 }
 
-func (s *slow) find() { s.away["n1"], s.back["n1"] = false, time.Now() }
+func (s *slow) find() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away["n1"], s.back["n1"] = false, time.Now()
+}
+
+func (s *slow) lost(node string) (away bool, back time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.away[node], s.back[node]
+}
 
 // fires lists what fires, the newest first.
 func (s *slow) fires() string {
@@ -336,7 +350,9 @@ func TestARangeIsWaitedForUntilItsRuleCanTell(t *testing.T) {
 		}
 		s.pass(calm, works)
 		s.mustFire("Busy", "at work")
+		s.mu.Lock()
 		s.away["n1"] = true
+		s.mu.Unlock()
 		s.sample(math.Float64frombits(value.StaleNaN), "__name__", "work_total", "name", "web", "node", "n1")()
 		s.throughout(5*time.Minute, "Busy", "while its agent is away")
 		s.find()

@@ -3,6 +3,7 @@ package alerting_test
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,10 +56,10 @@ func TestWhatWasNotRecordedInAGapIsRecordedLater(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		in := false
+		var in atomic.Bool
 		go func() {
 			defer close(done)
-			a.Refill(ctx, alerting.Gap{From: from, To: to, Whole: func() bool { return in }})
+			a.Refill(ctx, alerting.Gap{From: from, To: to, Whole: in.Load})
 		}()
 		<-time.After(30 * time.Second)
 		synctest.Wait()
@@ -75,7 +76,7 @@ func TestWhatWasNotRecordedInAGapIsRecordedLater(t *testing.T) {
 		if err := app.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		in = true
+		in.Store(true)
 		<-done
 		times := w.timesOf("all:containers:count")
 		if len(times) != 60 {

@@ -28,9 +28,15 @@ type Reader struct {
 	hole   int64                    // where damage was stepped over since the last batch, or -1
 
 	known   map[[sha256.Size]byte]*sample.Group
-	sums    map[*sample.Group][sha256.Size]byte
+	keys    map[*sample.Group]key
 	metrics map[sample.Metric]*sample.Metric
 	record  Record
+}
+
+// key is what a group goes by: everywhere, and in the segment that is open.
+type key struct {
+	sum [sha256.Size]byte
+	ref uint64
 }
 
 // NewReader returns a Reader, to be closed after use.
@@ -40,7 +46,7 @@ func (s *Spool) NewReader() *Reader {
 		wake:    make(chan struct{}, 1),
 		groups:  map[uint64]*sample.Group{},
 		known:   map[[sha256.Size]byte]*sample.Group{},
-		sums:    map[*sample.Group][sha256.Size]byte{},
+		keys:    map[*sample.Group]key{},
 		metrics: map[sample.Metric]*sample.Metric{},
 	}
 	s.mu.Lock()
@@ -214,9 +220,9 @@ func (r *Reader) define(rec record) {
 			r.spool.damaged(r.first, place{at: rec.at}, loss{}, err)
 			return
 		}
-		r.known[sum], r.sums[g] = g, sum
+		r.known[sum] = g
 	}
-	r.groups[rec.number] = g
+	r.groups[rec.number], r.keys[g] = g, key{sum, rec.number}
 }
 
 func (r *Reader) decode(rec record) error {
@@ -232,9 +238,10 @@ func (r *Reader) decode(rec record) error {
 	if orphans > 0 {
 		r.spool.damaged(r.first, place{rec.at, true}, loss{rec.number, 0, orphans}, nil)
 	}
-	for _, g := range r.record.Ended {
-		delete(r.known, r.sums[g])
-		delete(r.sums, g)
+	for _, g := range r.record.Ended { // a segment may see thousands of them
+		delete(r.known, r.keys[g].sum)
+		delete(r.groups, r.keys[g].ref)
+		delete(r.keys, g)
 	}
 	return nil
 }

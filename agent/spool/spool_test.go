@@ -291,8 +291,8 @@ func TestMemoryOfGroupsEndsWithThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(r.known) != 0 || len(r.sums) != 0 {
-		t.Errorf("a reader remembers %d groups after all have ended", len(r.known))
+	if len(r.known) != 0 || len(r.keys) != 0 || len(r.groups) != 0 {
+		t.Errorf("a reader remembers %d, %d and %d groups after all have ended", len(r.known), len(r.keys), len(r.groups))
 	}
 }
 
