@@ -63,6 +63,11 @@ type Options struct {
 	// resolve for want of data. It must not wait. Nil: no node is ever lost.
 	Lost func(node string) (away bool, back time.Time)
 
+	// Ready tells why the collector takes no samples, and Instance is what it is
+	// called: an alert says so that needs no store. Nil: nobody does.
+	Ready    func() error
+	Instance string
+
 	// Pair is given if another Alerting sees the same samples: see Talk.
 	Pair *PairOptions
 
@@ -179,6 +184,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	evaluating.Go(a.rules.Run)
 	evaluating.Go(func() { a.hold.run(ctx) })
 	evaluating.Go(func() { a.early.sweep(ctx) })
+	evaluating.Go(func() { a.watchReady(ctx) })
 	<-ctx.Done()
 
 	a.mu.Lock()

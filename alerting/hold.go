@@ -178,16 +178,13 @@ func (h *holder) doubt(ctx context.Context, expr string, a *alert.Alert, now tim
 	if now.Sub(started) < settle {
 		return byRestart
 	}
-	node := string(a.Labels[nodeLabel])
-	if node == "" {
-		return ""
-	}
+	node := string(a.Labels[nodeLabel]) // none: it is lost if all are
 	if h.opts.Lost != nil {
 		if lost, back := h.opts.Lost(node); lost || now.Sub(back) < settle {
 			return byNode
 		}
 	}
-	if h.sourceFails(ctx, expr, node, now) {
+	if node != "" && h.sourceFails(ctx, expr, node, now) {
 		return bySource
 	}
 	return ""

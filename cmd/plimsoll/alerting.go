@@ -63,6 +63,8 @@ func (p *collectorParts) makeAlerting() (err error) {
 		HistoryBytes: int64(p.flags.historyBytes), HistoryAge: p.flags.historyAge,
 		Pair:        other,
 		Lost:        func(node string) (bool, time.Time) { return p.ingest.Away(node) }, // ingest is made later
+		Ready:       func() error { return p.ready() },
+		Instance:    p.externalURL().Host,
 		ExternalURL: p.externalURL(), Registerer: p.registry, Log: p.log.With("component", "alerting"),
 	})
 	if err != nil {

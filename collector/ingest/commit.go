@@ -213,6 +213,7 @@ func (s *Server) reopen(ctx context.Context) {
 		n.heard = time.Now()                     // none could connect meanwhile
 	}
 	s.halt, s.unclean, s.dirty = nil, true, true
+	s.hearing = time.Now()
 	s.metrics.halted.Set(0)
 	s.log.Info("the store has been opened anew")
 }

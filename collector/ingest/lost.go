@@ -159,14 +159,19 @@ func (s *Server) giveUp(ctx context.Context, n *node, level slog.Level, why stri
 
 // Away tells whether a node's series were ended, or are just being, because its
 // agent is silent or has said goodbye; and when it last came back from that, zero
-// if it never did. A node that is not known is not away.
+// if it never did. While no agent is listened to all are away, and a node that is
+// not known is away only then.
 func (s *Server) Away(node string) (away bool, back time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	away, back = s.halt != nil || s.refusing, s.hearing
 	if n := s.nodes[node]; n != nil {
-		return n.gone || n.ending, n.back
+		away = away || n.gone || n.ending
+		if n.back.After(back) {
+			back = n.back
+		}
 	}
-	return false, time.Time{}
+	return away, back
 }
 
 // zero says once more that a node's agent is away.

@@ -69,6 +69,7 @@ func (s *Server) refuses() error {
 	changed := s.refusing != (why != nil)
 	s.refusing = why != nil
 	if changed && why == nil {
+		s.hearing = time.Now()
 		for _, n := range s.nodes {
 			n.heard = time.Now() // none could speak meanwhile
 		}

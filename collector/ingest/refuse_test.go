@@ -40,8 +40,16 @@ func TestWhileThereIsNoRoomAgentsAreToldAndNobodyIsGivenUp(t *testing.T) {
 		if got := show(w.read(is("__name__", "m"))[seriesA], start); got != "0s=1" {
 			t.Errorf("stored %s: an agent that was not listened to has been given up", got)
 		}
+		for _, node := range []string{"n1", "another", ""} { // nobody can say what has become of it
+			if away, _ := w.server.Away(node); !away {
+				t.Errorf("node %q counts as heard", node)
+			}
+		}
 		full.Store(false)
 		<-time.After(10 * time.Second)
+		if away, back := w.server.Away("n1"); away || time.Since(back) > 10*time.Second {
+			t.Errorf("away %v, back since %v", away, time.Since(back))
+		}
 		b := w.connect(hello())
 		b.send(definition(2, time.Now(), 3, 4))
 		b.ack(2)

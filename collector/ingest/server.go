@@ -133,8 +133,9 @@ type Server struct {
 	unclean  bool // what the store says of a spool may be ahead of what is whole
 	dirty    bool // something has been committed and is not yet durable
 	halt     error
-	alone    error // why no other collector has what was stored
-	refusing bool  // it has been said that nothing is taken in for now
+	alone    error     // why no other collector has what was stored
+	refusing bool      // it has been said that nothing is taken in for now
+	hearing  time.Time // since when agents are listened to again, after that or halt
 	stopped  bool
 	overfed  map[string]struct{} // containers that have been named in a metric
 	watched  time.Time           // when the nodes were last looked at
