@@ -43,7 +43,7 @@ func (a *Alerting) Refill(ctx context.Context, gap Gap) {
 	loader.Use(recording)
 	// A manager of its own, so that the groups of now do not see another time.
 	manager := promrules.NewManager(&promrules.ManagerOptions{
-		Appendable: a.opts.Appendable, Queryable: a.opts.Queryable, QueryFunc: a.opts.QueryFunc,
+		Appendable: late{a.opts.Appendable}, Queryable: a.opts.Queryable, QueryFunc: a.opts.QueryFunc,
 		NotifyFunc:  func(context.Context, string, ...*promrules.Alert) {},
 		ExternalURL: a.opts.ExternalURL, GroupLoader: loader,
 		Logger: a.opts.Log.With("component", "refill"),

@@ -76,9 +76,20 @@ func TestWhatWasNotRecordedInAGapIsRecordedLater(t *testing.T) {
 		if err := app.Commit(); err != nil {
 			t.Fatal(err)
 		}
+		app = db.Appender(ctx)
+		// By now rules have recorded again.
+		for metric, labelled := range map[string][]string{"all:containers:count": nil, "node:containers:count": {"node", "n1"}} {
+			if _, err := app.Append(0, labels.FromStrings(append(labelled, "__name__", metric)...), time.Now().UnixMilli(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := app.Commit(); err != nil {
+			t.Fatal(err)
+		}
 		in.Store(true)
 		<-done
 		times := w.timesOf("all:containers:count")
+		times = times[:max(len(times)-1, 0)] // without that of now
 		if len(times) != 60 {
 			t.Errorf("%d evaluations are recorded, want 60", len(times))
 		}
