@@ -62,7 +62,7 @@ func Parse(f place.File, data []byte, dir string) (*config.Config, []Bot, conf.P
 		}
 		return nil, nil, append(refused(f, stock, err), problems...)
 	}
-	if len(problems) > 0 {
+	if problems = append(problems, empty(f, c)...); len(problems) > 0 {
 		return nil, nil, problems
 	}
 	resolve(c, dir)
@@ -117,6 +117,9 @@ func Cut(f place.File, data []byte) (stock []byte, bots []Bot, problems conf.Pro
 				continue
 			}
 			found = true
+			if again := twice(f.At("receivers", i), key); again.Exists() {
+				problems = append(problems, f.OfKey(again, "the key is there twice", "write one list"))
+			}
 			more, wrong := decodeList(f, at, kind, i, list)
 			bots, problems = append(bots, more...), append(problems, wrong...)
 		}
@@ -133,6 +136,22 @@ func Cut(f place.File, data []byte) (stock []byte, bots []Bot, problems conf.Pro
 		return nil, nil, problems
 	}
 	return stock, bots, problems
+}
+
+// twice is where a mapping has a key for the second time, of which only the
+// first would be read.
+func twice(n place.Node, key string) place.Node {
+	seen := false
+	for child := range n.Children() {
+		if child.Path != n.Path+"."+key {
+			continue
+		}
+		if seen {
+			return child
+		}
+		seen = true
+	}
+	return place.Node{}
 }
 
 // remove takes the bots out of a receiver.

@@ -163,6 +163,10 @@ receivers:
 			"  wecom_config: [{url_file: x}]\n",
 			"a.yml:4:3: receivers[0].wecom_config: unknown key, correct its spelling or remove it",
 		},
+		"a list twice": {
+			"  wecom_configs: [{url_file: x}]\n  wecom_configs:\n  - url_file: y\n",
+			"a.yml:5:3: receivers[0].wecom_configs: the key is there twice, write one list",
+		},
 		"bots by a merge key": {
 			"  wecom_configs: [{url_file: x}]\n- &base\n  name: base\n  feishu_configs: [{url_file: y}]\n- <<: *base\n  name: third\n",
 			"a.yml:8:3: receivers[2]: a merge key (<<) brings feishu_configs, write the list out in this receiver",
@@ -175,6 +179,23 @@ receivers:
 				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestADashWithNothingBehindIsAMistake(t *testing.T) {
+	for _, tt := range []struct{ global, list string }{
+		{"slack_api_url: http://a/b", "slack_configs"},
+		{"opsgenie_api_key: k", "opsgenie_configs"},
+		{"wechat_api_secret: k, wechat_api_corp_id: c", "wechat_configs"},
+		{"rocketchat_token: k, rocketchat_token_id: i", "rocketchat_configs"},
+	} {
+		for _, more := range []string{"", "  wecom_configs: [{url_file: x}]\n"} {
+			text := "global: {" + tt.global + "}\nroute: {receiver: team}\nreceivers:\n- name: team\n  " + tt.list + ":\n  -\n" + more
+			_, _, problems := parse(t, text, ".")
+			if got, want := problems.Error(), "receivers[0]."+tt.list+"[0]: is empty, write at least one setting, or remove the dash"; !strings.HasSuffix(got, want) || !strings.HasPrefix(got, "a.yml:6:") {
+				t.Errorf("got\n%s\nwant one on line 6 with\n%s", got, want)
+			}
+		}
 	}
 }
 

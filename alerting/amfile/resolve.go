@@ -2,10 +2,35 @@ package amfile
 
 import (
 	"reflect"
+	"strings"
 
 	"github.com/prometheus/alertmanager/config"
 	commoncfg "github.com/prometheus/common/config"
+
+	"github.com/plimsoll-io/plimsoll/alerting/place"
+	"github.com/plimsoll-io/plimsoll/internal/conf"
 )
+
+// empty finds dashes with nothing behind them. Alertmanager lets those of Slack
+// and others pass where the global settings would do, and panics over them later.
+func empty(f place.File, c *config.Config) (problems conf.Problems) {
+	for i := range c.Receivers {
+		receiver := reflect.ValueOf(&c.Receivers[i]).Elem()
+		for k := range receiver.NumField() {
+			list := receiver.Field(k)
+			if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Pointer {
+				continue
+			}
+			key, _, _ := strings.Cut(receiver.Type().Field(k).Tag.Get("yaml"), ",")
+			for j := range list.Len() {
+				if list.Index(j).IsNil() {
+					problems = append(problems, f.Problem(f.At("receivers", i, key, j), "is empty", "write at least one setting, or remove the dash"))
+				}
+			}
+		}
+	}
+	return problems
+}
 
 // resolve makes relative names of files in c those of files in dir, in exactly
 // the settings for which config.LoadFile does so. It cannot be used itself: the

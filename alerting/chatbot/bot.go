@@ -49,7 +49,7 @@ func (e *entry) finish(r result) { e.done <- r }
 // bot is one URL: its queue, and what it is still allowed.
 type bot struct {
 	metrics *metrics
-	limits  Limits
+	limits  Limits // of how often; what a message may be depends on its format
 	bucket  *rate.Limiter
 
 	mu       sync.Mutex
@@ -180,6 +180,22 @@ func (b *bot) remember(e *entry) {
 	}
 }
 
+// handOver lets a next try that waits already go on where e ended, and tells
+// whether there is one: after a reload, it may have come while e was posted.
+func (b *bot) handOver(e *entry) (found bool) {
+	for _, next := range slices.Clone(b.queue) {
+		if e.key == "" || next.key != e.key || next.sum != e.sum || next.posting {
+			continue
+		}
+		found = true
+		if next.next = max(next.next, e.next); next.next >= len(next.parts) {
+			b.remove(next)
+			next.finish(result{})
+		}
+	}
+	return found
+}
+
 // run posts until nothing waits or ctx ends.
 func (b *bot) run(ctx context.Context) {
 	for {
@@ -243,7 +259,7 @@ func (b *bot) settle(from []*entry, r result) {
 			continue // where it is in the queue
 		}
 		b.remove(e)
-		if e.gone || r.err != nil {
+		if (e.gone || r.err != nil) && !b.handOver(e) {
 			b.remember(e) // the next try goes on where this one ended
 		}
 		if !e.gone {

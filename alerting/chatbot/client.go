@@ -105,7 +105,7 @@ func (e caused) Unwrap() error { return e.cause }
 // status judges an answer that is no success even by HTTP.
 func (c *channel) status(resp *http.Response, text []byte) result {
 	r := result{verdict: Refused.String(), wait: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
-	what := fmt.Sprintf("the bot answers with status %d: %s", resp.StatusCode, quote(text))
+	what := fmt.Sprintf("the bot answers with status %d: %s", resp.StatusCode, c.quote(text))
 	switch {
 	case resp.StatusCode/100 == 3:
 		what = fmt.Sprintf("the bot answers with status %d, a redirect, which is not followed; write the bot's own URL", resp.StatusCode)
@@ -129,7 +129,7 @@ func (c *channel) answer(text []byte) result {
 	case Refused:
 		return c.failed(r, notify.ClientErrorReason, fmt.Sprintf("the bot refuses the message: code %d, %s", a.Code, a.Text))
 	default:
-		return c.failed(r, notify.DefaultReason, "the bot gives an answer without a code: "+quote(text)+"; is this the URL of a "+c.integration+" bot?")
+		return c.failed(r, notify.DefaultReason, "the bot gives an answer without a code: "+c.quote(text)+"; is this the URL of a "+c.integration+" bot?")
 	}
 }
 
@@ -152,8 +152,10 @@ func (c *channel) hide(text string) string {
 	return text
 }
 
-func quote(text []byte) string {
-	return strconv.Quote(truncate(string(text), maxQuoted, UTF8Size))
+// quote is the beginning of an answer. Secrets go first: half of one, where the
+// text is cut, would not be found.
+func (c *channel) quote(text []byte) string {
+	return strconv.Quote(truncate(c.hide(string(text)), maxQuoted, UTF8Size))
 }
 
 // retryAfter reads the header: seconds, or a time. It is at most ten minutes,

@@ -101,6 +101,19 @@ func TestAnAnswerIsJudgedByItsCode(t *testing.T) {
 	}
 }
 
+func TestATokenThatIsCutIsInNoError(t *testing.T) {
+	for have := range len(token) + 1 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "wecom")
+			w.odd = says(1, 403, "", strings.Repeat("x", 200-have)+token)
+			_, err := w.notifier(w.config()).Notify(group(t.Context(), "A"), firing("A"))
+			if err == nil || strings.Contains(err.Error(), token[:6]) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 func TestABotThatHangsIsGivenUpAfterTheTimeoutAndItsURLIsInNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "wecom")

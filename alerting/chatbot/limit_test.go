@@ -186,6 +186,73 @@ func TestWhatIsGivenUpIsNotToldLater(t *testing.T) {
 	})
 }
 
+// A reload, or a deadline, while the bot is slow to answer.
+func TestWhatIsPostedAfterItsTellerGaveUpIsNotPostedAgain(t *testing.T) {
+	for text, want := range map[string]int{"short": 1, strings.Repeat("告警\n", 1500): 3} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "wecom")
+			hang := make(chan struct{})
+			w.odd = func(http.ResponseWriter, *http.Request) bool { <-hang; return false }
+			c := w.config()
+			c.Text = text
+			told := firing("A")
+			ctx, cancel := context.WithCancel(t.Context())
+			first, second := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := w.notifier(c).Notify(group(ctx, "A"), told)
+				first <- err
+			}()
+			synctest.Wait()
+			cancel()
+			if err := <-first; err == nil {
+				t.Error("told, though no answer came")
+			}
+			n := w.notifier(c)
+			go func() {
+				_, err := n.Notify(group(t.Context(), "A"), told)
+				second <- err
+			}()
+			synctest.Wait()
+			close(hang)
+			if err := <-second; err != nil {
+				t.Error(err)
+			}
+			if got := w.count(); got != want {
+				t.Errorf("%d messages, want %d: none twice", got, want)
+			}
+			// What was handed over is over: the same again is news.
+			if _, err := n.Notify(group(t.Context(), "A"), told); err != nil {
+				t.Error(err)
+			}
+			if got := w.count(); got != 2*want {
+				t.Errorf("%d messages, want %d: all again", got, 2*want)
+			}
+		})
+	}
+}
+
+func TestFormatsThatShareABotHaveEachItsOwnLimit(t *testing.T) {
+	for _, formats := range [][]string{{"markdown", "text"}, {"text", "markdown"}} {
+		t.Run(formats[0]+" first", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "wecom")
+				c := w.config()
+				c.Text = `{{ .CommonLabels.alertname }}` + strings.Repeat("x", 300)
+				c.Format = formats[0]
+				empty(t, w.notifier(c), 6)
+				c.Format = formats[1]
+				before := w.count()
+				tell(t, w.notifier(c), names(12), 0, time.Minute)
+				everybody(t, w, names(12))
+				// Six of them have room in 2,048 bytes, twelve in 4,096.
+				if got, want := w.count()-before, map[string]int{"text": 2, "markdown": 1}[formats[1]]; got != want {
+					t.Errorf("%d posts, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
 func TestCloseBreaksOffWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "wecom")

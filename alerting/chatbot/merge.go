@@ -48,7 +48,7 @@ func (b *bot) take() (Message, []*entry) {
 	if short {
 		b.metrics.shortened.WithLabelValues(integration).Add(float64(len(from)))
 	}
-	return b.join(from, short), from
+	return join(from, short), from
 }
 
 // choose is what the next message is about: the first that waits, and more of
@@ -58,6 +58,7 @@ func (b *bot) choose() (from []*entry, short bool) {
 	if first.next > 0 || first.alone || float64(len(b.queue)-1) <= b.bucket.Tokens() {
 		return []*entry{first}, false
 	}
+	limits := first.via.protocol.Limits() // those of all of the same format
 	size := 0
 	var mates []*entry
 	for _, e := range b.queue {
@@ -66,11 +67,11 @@ func (b *bot) choose() (from []*entry, short bool) {
 			size += e.size
 		}
 	}
-	short = size > patience*b.limits.Bytes
+	short = size > patience*limits.Bytes
 	if !short && len(first.parts) > 1 {
 		return []*entry{first}, false
 	}
-	used, room := 0, b.limits.Bytes
+	used, room := 0, limits.Bytes
 	if short {
 		room -= room / 8 // for the title and the mentions
 	}
@@ -78,7 +79,7 @@ func (b *bot) choose() (from []*entry, short bool) {
 		if !short && len(e.parts) > 1 {
 			continue // its turn comes
 		}
-		size := b.limits.Size(b.section(e, short) + separator)
+		size := limits.Size(e.section(short) + separator)
 		if len(from) > 0 && used+size > room {
 			break
 		}
@@ -91,11 +92,11 @@ func (b *bot) choose() (from []*entry, short bool) {
 }
 
 // section is what an entry says in a message with others.
-func (b *bot) section(e *entry, short bool) string {
+func (e *entry) section(short bool) string {
 	switch {
 	case short:
 		return "- " + e.headline
-	case b.limits.TitleApart:
+	case e.via.protocol.Limits().TitleApart:
 		return "**" + e.parts[0].Title + "**\n" + e.parts[0].Text
 	default:
 		return e.parts[0].Text
@@ -103,25 +104,26 @@ func (b *bot) section(e *entry, short bool) string {
 }
 
 // join is one message about several entries.
-func (b *bot) join(from []*entry, short bool) Message {
+func join(from []*entry, short bool) Message {
+	limits := from[0].via.protocol.Limits()
 	m := Message{Title: fmt.Sprintf(from[0].words.many, len(from))}
 	var sections []string
 	for _, e := range from {
 		all := e.parts[len(e.parts)-1] // the last part has the mentions
 		m.Firing = m.Firing || all.Firing
 		m.Mentions = m.Mentions.and(all.Mentions)
-		sections = append(sections, b.section(e, short))
+		sections = append(sections, e.section(short))
 	}
 	if !short {
 		m.Text = strings.Join(sections, separator)
 		return m
 	}
-	if !b.limits.TitleApart {
+	if !limits.TitleApart {
 		sections = slices.Insert(sections, 0, m.Title+"\n")
 	}
 	m.Text = strings.Join(sections, "\n")
 	mention := from[0].via.protocol.Mention(m.Mentions)
-	if all := m.Text + "\n\n" + mention; mention != "" && b.limits.Size(all) <= b.limits.Bytes {
+	if all := m.Text + "\n\n" + mention; mention != "" && limits.Size(all) <= limits.Bytes {
 		m.Text = all
 	}
 	return m

@@ -6,6 +6,9 @@ import (
 	"testing/synctest"
 	"unicode/utf8"
 
+	"github.com/prometheus/alertmanager/notify"
+	"github.com/prometheus/common/model"
+
 	"github.com/plimsoll-io/plimsoll/alerting/chatbot"
 )
 
@@ -124,6 +127,46 @@ func TestAnEndlessTextIsCutAndCounted(t *testing.T) {
 	})
 }
 
+func TestACutTextStillMentions(t *testing.T) {
+	room := 4096 - len("… cut, it is too long for the chat") - 8 // for a part in WeCom
+	long := strings.Repeat("告警\n", 100_000)
+	for name, tt := range map[string]struct {
+		kind, text string
+		people     []string
+	}{
+		"all in one line":               {"wecom", strings.Repeat("告警", 100_000), []string{"oncall"}},
+		"in lines":                      {"dingtalk", long, []string{"oncall"}},
+		"in a card":                     {"feishu", long, []string{"oncall"}},
+		"too long by its mention alone": {"wecom", strings.Repeat("a", 6*room-5), []string{"oncall"}},
+		"and many people":               {"wecom", strings.Repeat("a", 5*room+1500), names(200)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				kind := tt.kind
+				w := newWorld(t, kind)
+				c := w.config()
+				c.Text, c.Mention.Users = tt.text, tt.people
+				got := w.once(t, c, "Endless")
+				mention := kindOf(kind).New(kindOf(kind).Complete(c)).Mention(chatbot.Mentions{Users: tt.people})
+				if last := got[len(got)-1].text; len(got) != 6 || !strings.HasSuffix(last, "… cut, it is too long for the chat\n\n"+mention) || strings.Count(last, tt.people[0]) != 1 {
+					t.Errorf("%d messages, the last ends in %q", len(got), last[len(last)-80:])
+				}
+			})
+		})
+	}
+}
+
+func TestMorePeopleThanFitDoNotKeepATextFromBeingTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "wecom")
+		c := w.config()
+		c.Text, c.Mention.Users = strings.Repeat("告警", 100_000), names(1000)
+		if got := w.once(t, c, "Endless"); len(got) != 6 {
+			t.Errorf("%d messages, want 6", len(got))
+		}
+	})
+}
+
 func TestACardIsRedWhileSomethingFiresAndGreenAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "feishu")
@@ -195,7 +238,11 @@ func TestTheDefaultTextsSayWhatMatters(t *testing.T) {
 						c.Format, c.Language = format, language
 						n := w.notifier(c)
 						evil := firing("NearLimit")
-						evil.Annotations["summary"] = "<at id=all></at> <@all> 5 < 6"
+						const tag = "<at id=all></at> <@all> 5 < 6"
+						evil.Annotations["summary"] = tag
+						for _, name := range []model.LabelName{"container", "severity", "alertname", tag} {
+							evil.Labels[name] += " " + tag
+						}
 						ended := resolved("Ended")
 						if _, err := n.Notify(group(t.Context(), "NearLimit"), evil, ended); err != nil {
 							t.Fatal(err)
@@ -207,6 +254,9 @@ func TestTheDefaultTextsSayWhatMatters(t *testing.T) {
 								t.Errorf("%q is not in %q", want, all)
 							}
 						}
+						if !strings.Contains(all, "‹at id=all>") {
+							t.Errorf("values are not in %q", all)
+						}
 						if strings.Contains(all, "<at") || strings.Contains(all, "<@") {
 							t.Errorf("a value rings phones: %q", all)
 						}
@@ -215,6 +265,31 @@ func TestTheDefaultTextsSayWhatMatters(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+func TestANameInAHeadlineRingsNoPhone(t *testing.T) {
+	for _, name := range []string{"the default title", "no title", "no group"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "feishu")
+				c := w.config()
+				c.Text = "x"
+				if name == "no title" {
+					c.Title = `{{ "" }}`
+				}
+				ctx := group(t.Context(), "<at id=all></at>")
+				if name == "no group" {
+					ctx = notify.WithGroupLabels(ctx, nil)
+				}
+				if _, err := w.notifier(c).Notify(ctx, firing("<at id=all></at>")); err != nil {
+					t.Fatal(err)
+				}
+				if got := w.messages()[0].title; !strings.Contains(got, "‹at id=all>") || strings.Contains(got, "<at") || strings.Contains(got, "</at") {
+					t.Errorf("title %q", got)
+				}
+			})
+		})
 	}
 }
 

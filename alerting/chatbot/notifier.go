@@ -135,20 +135,27 @@ func (n *Notifier) render(data *template.Data) (Message, error) {
 // divide makes the messages that a text needs. The mentions are in the last.
 func (n *Notifier) divide(m Message, w words) []Message {
 	limits := n.proto.Limits()
-	text := m.Text
+	tail := ""
 	if !m.Mentions.empty() {
 		if mention := n.proto.Mention(m.Mentions); mention != "" {
-			text += "\n\n" + mention
+			tail = "\n\n" + mention
 		}
 	}
-	texts := split(text, limits.Bytes, limits.Size)
+	texts := split(m.Text+tail, limits.Bytes, limits.Size)
+	room := limits.Bytes - limits.Size(w.cut) - numbering
 	if len(texts) > 1 {
-		texts = split(text, limits.Bytes-limits.Size(w.cut)-numbering, limits.Size)
+		texts = split(m.Text+tail, room, limits.Size)
 	}
 	if len(texts) > maxParts {
 		n.hub.metrics.cut.WithLabelValues(n.kind.Name).Inc()
 		texts = texts[:maxParts]
-		texts[maxParts-1] += "\n" + w.cut
+		last := &texts[maxParts-1]
+		if room -= limits.Size(tail); room > 0 { // else they are more people than fit
+			*last = split(*last, room, limits.Size)[0]
+		} else {
+			tail = ""
+		}
+		*last += "\n" + w.cut + tail
 	}
 	parts := make([]Message, len(texts))
 	for i, text := range texts {
@@ -165,6 +172,10 @@ func (n *Notifier) divide(m Message, w words) []Message {
 	parts[len(parts)-1].Mentions = m.Mentions
 	return parts
 }
+
+// tag matches the beginning of what looks like one. In a chat, <at id=all> and
+// its like make every phone ring.
+var tag = regexp.MustCompile(`<([/@a-zA-Z])`)
 
 // headline says what alerts are about without a template, so that a name is
 // never missing.
@@ -187,7 +198,7 @@ func headline(data *template.Data, w words) string {
 			text += " " + pair.Name + "=" + pair.Value
 		}
 	}
-	return strings.Join(strings.Fields(text), " ")
+	return tag.ReplaceAllString(strings.Join(strings.Fields(text), " "), "‹$1")
 }
 
 // sum tells one message from another, and from one with the same words about
