@@ -290,6 +290,7 @@ func TestEachRuleTellsPeopleWhatToDo(t *testing.T) {
 			}
 		}
 	}
+	delete(missing, "CollectorNotReady") // is told where rules cannot speak
 	for name := range missing {
 		t.Errorf("%s.md: no rule of that name", name)
 	}

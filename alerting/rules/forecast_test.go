@@ -56,6 +56,13 @@ func TestForecastRules(t *testing.T) {
 			[]string{limit, used("40+1x60")},
 			[]moment{{minute(35), ""}, {minute(36), memory + "24m 0s"}},
 		},
+		"a container of a pod that was just replaced is told once, by its pod": {
+			[]string{
+				app("aa", "container_spec_memory_limit_bytes", "100x60"), app("aa", "container_memory_working_set_bytes", "40+1x60"),
+				app("bb", "container_spec_memory_limit_bytes", "100x60"), app("bb", "container_memory_working_set_bytes", "41+1x60"),
+			},
+			[]moment{{minute(40), "ContainerMemoryWillHitLimit warning: Container app of pod web-0 on n1 will be at its memory limit in 19m 0s"}},
+		},
 		"memory that has grown for ten minutes may stop": {
 			[]string{limit, used("55x100 56+1x9 65x60")},
 			[]moment{{minute(105), ""}, {minute(110), ""}, {minute(115), ""}, {minute(130), ""}},

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -151,10 +152,19 @@ func TestGPURules(t *testing.T) {
 	held := func(values string) string {
 		return `plimsoll_container_gpu_memory_used_bytes{gpu="0", UUID="GPU-aa", id="/docker/aa", name="train", image="torch", node="n1", job="plimsoll-agent"} ` + values
 	}
+	heldBy := func(id, values string) string {
+		return strings.Replace(app(id, "plimsoll_container_gpu_memory_used_bytes", values), "{", `{gpu="0", UUID="GPU-aa", `, 1)
+	}
 	tellEvery(t, time.Minute, map[string]story{
 		"memory of a GPU with which nobody computes is told after an hour": {
 			[]string{held("8589934592x90"), gpu("DCGM_FI_DEV_GPU_UTIL", "0x90")},
 			[]moment{{minute(59), ""}, {minute(60), idle}},
+		},
+		"a container of a pod that is replaced within the hour is still the same": {
+			[]string{
+				gpu("DCGM_FI_DEV_GPU_UTIL", "0x90"), heldBy("aa", "8589934592x30"), heldBy("bb", "_x20 8589934592x70"),
+			},
+			[]moment{{minute(59), ""}, {minute(60), "GPUIdleButHeld info: Container app of pod web-0 holds 8GiB of GPU 0 on n1, which has been idle for an hour"}},
 		},
 		"who computes now and then is not idle": {
 			[]string{held("8589934592x90"), gpu("DCGM_FI_DEV_GPU_UTIL", "0x40 30x1 0x50")},
