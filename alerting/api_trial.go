@@ -161,6 +161,8 @@ func (am *alertmanager) try(ctx context.Context, t Test, made *alert.Alert, i *n
 	r := Trial{Name: i.String(), OK: err == nil, Seconds: took}
 	if err != nil {
 		r.Error = cmp.Or(scrub(err), "it failed without a word")
+	} else {
+		am.recorder.works(t.Receiver, i.String(), time.Since(began))
 	}
 	am.recorder.note(history.Event{
 		Kind: history.Tested, Alerts: named(made), Receiver: t.Receiver, Integration: i.String(), Seconds: took, Error: r.Error,

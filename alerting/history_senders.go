@@ -113,6 +113,17 @@ func (r *recorder) attempted(ctx context.Context, receiver, integration string, 
 	r.note(e)
 }
 
+// works notes that a test reached somebody. What failed before is no trouble any
+// more, even if its alert has ended and nobody tries to send it again.
+func (r *recorder) works(receiver, integration string, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.senders[senderKey(receiver, integration)]; s != nil {
+		now := time.Now()
+		s.attempted, s.took, s.delivered, s.problem = now, took, now, ""
+	}
+}
+
 // address is a URL in the middle of a sentence. Its path or query may be what
 // lets one send.
 var address = regexp.MustCompile(`\b([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/"'<>@]*@)?([^\s/"'<>?#]*)[^\s"'<>]*`)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +125,40 @@ func TestAFailureIsInTheHistoryOnceAndWithoutSecrets(t *testing.T) {
 		if strings.Contains(text, "sesame") {
 			t.Errorf("%s tells a secret: %s", name, text)
 		}
+	}
+}
+
+// Its alert may have ended, so that nobody tries to send it again.
+func TestAReceiverThatFailedIsWellAfterATestOfIt(t *testing.T) {
+	w := newWorld(t)
+	var mended atomic.Bool
+	hook := serve(t, func(rw http.ResponseWriter, _ *http.Request) {
+		if !mended.Load() {
+			http.Error(rw, "no", http.StatusBadRequest)
+		}
+	})
+	w.write("alertmanager.yml", fmt.Sprintf("route: {receiver: hook, group_wait: 0s}\nreceivers: [{name: hook, webhook_configs: [{url: %q}]}]\n", hook))
+	p := w.run(w.options())
+	failing := func() float64 { return p.metric("plimsoll_alerting_integration_failing", "receiver", "hook") }
+	now := time.Now()
+	alert := fmt.Sprintf(`[{"labels":{"alertname":"Short"},"startsAt":%q,"endsAt":%q}]`, now.Format(time.RFC3339Nano), now.Add(time.Hour).Format(time.RFC3339Nano))
+	r, err := http.Post(p.api+"/api/v2/alerts", "application/json", strings.NewReader(alert))
+	if err != nil || r.Body.Close() != nil || r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status, err)
+	}
+	p.eventually("it failed", func() bool { return failing() == 1 })
+	mended.Store(true)
+	var result alerting.TestResult
+	if p.ask(http.MethodPost, alerting.TestPath, nil, `{"receiver":"hook"}`, &result); !result.Integrations[0].OK {
+		t.Fatalf("test %+v", result)
+	}
+	if failing() != 0 {
+		t.Error("the metric still says that it fails")
+	}
+	var list []alerting.Receiver
+	p.ask(http.MethodGet, alerting.ReceiversPath, nil, "", &list)
+	if i := list[0].Integrations[0]; i.LastError != "" || i.LastSuccess.IsZero() || i.Sent != 0 {
+		t.Errorf("integration %+v", i)
 	}
 }
 

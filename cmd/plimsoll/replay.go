@@ -78,9 +78,28 @@ func (c *testRules) replay(ctx context.Context) error {
 	if c.output == "json" {
 		e := json.NewEncoder(c.stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(all)
+		err = e.Encode(all)
+	} else {
+		err = show(c.stdout, all, until.Add(-c.span), until)
 	}
-	return show(c.stdout, all, until.Add(-c.span), until)
+	if err != nil {
+		return err
+	}
+	return unfinished(all)
+}
+
+// unfinished is an error if there are alerts about whose past not all is known.
+func unfinished(all []ruletest.Replayed) error {
+	n := 0
+	for _, r := range all {
+		if r.Trouble != "" {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return exitError{exitFindings, fmt.Errorf("%s could not be replayed to the end; see why above", count(n, "alert"))}
 }
 
 // parseTime reads RFC 3339 or seconds since 1970.
