@@ -71,12 +71,18 @@ func cpuSeconds(t *testing.T, pid int) float64 {
 
 func residentMiB(t *testing.T, pid int) float64 {
 	t.Helper()
+	return statusMiB(t, pid, "VmRSS")
+}
+
+// statusMiB is a size that the kernel tells of a process.
+func statusMiB(t *testing.T, pid int, key string) float64 {
+	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, key+":"); ok {
 			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			if err != nil {
 				t.Fatal(err)
@@ -84,6 +90,6 @@ func residentMiB(t *testing.T, pid int) float64 {
 			return kib / 1024
 		}
 	}
-	t.Fatal("no VmRSS")
+	t.Fatalf("no %s", key)
 	return 0
 }
