@@ -83,6 +83,8 @@ func (e *early) tick(ctx context.Context, g *promrules.Group, at time.Time) {
 func (e *early) iterate(ctx context.Context, g *promrules.Group, t *turns, at time.Time) {
 	t.evaluating <- struct{}{}
 	defer func() { <-t.evaluating }()
+	// Else time.Now carries what hides that the clock was set back.
+	at = at.Round(0)
 	if step := at.Sub(t.last); step < time.Millisecond && step > -leap { // else the clock was set back
 		at = t.last.Add(time.Millisecond)
 	}

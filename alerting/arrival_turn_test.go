@@ -74,3 +74,19 @@ func TestTicksAndEarlyEvaluationsComeOneByOneAndTheirTimesGrow(t *testing.T) {
 		cancel()
 	})
 }
+
+// A time with more to it than what the clock says would hide that it was set back
+// since. Such are there only where time is real.
+func TestRulesAreEvaluatedAsOfWhatTheClockSays(t *testing.T) {
+	m, err := newEarlyMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := promrules.NewGroup(promrules.GroupOptions{Name: "g", File: "f", Interval: time.Minute, Opts: &promrules.ManagerOptions{}})
+	now := time.Now()
+	var got time.Time
+	newEarly(t.Context(), nil, m, func(_ context.Context, _ *promrules.Group, at time.Time) { got = at }).tick(t.Context(), g, now)
+	if want := now.Round(0); got.String() != want.String() || got.String() == now.String() {
+		t.Errorf("evaluated as of %v, want %v", got, want)
+	}
+}

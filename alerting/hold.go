@@ -48,6 +48,7 @@ type held struct {
 	since   time.Time
 	renewed time.Time
 	present time.Time // from when on data are there again; zero if they are not
+	fresh   time.Time // from when on data count, after a restart; else zero
 }
 
 // holder keeps alerts firing whose end nobody has seen. An alert ends when a rule
@@ -66,6 +67,7 @@ type holder struct {
 	mu      sync.Mutex
 	held    map[model.Fingerprint]*held
 	started time.Time
+	looked  time.Time            // when all that fired was last looked at
 	stamped time.Time            // the latest UpdatedAt
 	evaled  map[string]time.Time // as of when groups were evaluated last
 }
@@ -83,9 +85,9 @@ func (h *holder) adopt(now time.Time) {
 	all := h.am.firing(now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.started = now
+	h.started, h.looked = now, now
 	for _, a := range all {
-		h.held[a.Fingerprint()] = &held{alert: a, why: byRestart, since: now, renewed: a.UpdatedAt}
+		h.held[a.Fingerprint()] = &held{alert: a, why: byRestart, since: now, renewed: a.UpdatedAt, fresh: now.Round(0)}
 	}
 }
 
@@ -134,7 +136,11 @@ func (h *holder) take(ctx context.Context, expr string, list []*alert.Alert) (in
 			}
 			if why != "" {
 				h.log.Info("alert held: its data are lost, not its cause", "alert", a.Name(), "node", string(a.Labels[nodeLabel]), "reason", string(why))
-				h.held[fp] = &held{alert: told, why: why, since: now, renewed: told.UpdatedAt}
+				e := &held{alert: told, why: why, since: now, renewed: told.UpdatedAt}
+				if why == byRestart {
+					e.fresh = now.Round(0)
+				}
+				h.held[fp] = e
 				continue
 			}
 		}
@@ -164,7 +170,13 @@ func (h *holder) unseen(ctx context.Context, expr string, a *alert.Alert, now ti
 		return ""
 	}
 	why := h.doubt(ctx, expr, a, now)
-	if why == "" || h.present(ctx, []string{expr}, a, now) {
+	if why == "" {
+		return ""
+	}
+	if window([]string{expr}) > 0 && (why == byRestart || !h.lost(a)) {
+		return why // data that are back do not fill the hole that a range has
+	}
+	if there, _ := h.present(ctx, []string{expr}, a, time.Time{}, now); there {
 		return ""
 	}
 	return why
@@ -199,7 +211,7 @@ func (h *holder) lost(a *alert.Alert) bool {
 	return away
 }
 
-// firing are the alerts that have not ended.
+// firing are the alerts that had not ended.
 func (am *alertmanager) firing(now time.Time) (list []*alert.Alert) {
 	all := am.alerts.GetPending()
 	defer all.Close()

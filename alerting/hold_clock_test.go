@@ -24,6 +24,7 @@ func TestRulesGoOnWhenTheClockIsSetBack(t *testing.T) {
     rules:
       - {alert: High, expr: 'load > 10'}
       - {alert: HighForLong, expr: 'load > 10', for: 5m}
+      - {record: load:max, expr: 'max by (name) (load)'}
 `
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -74,7 +75,7 @@ func TestRulesGoOnWhenTheClockIsSetBack(t *testing.T) {
 					t.Fatal(err)
 				}
 				a.evaluate(ctx, group, at)
-				for _, r := range group.AlertingRules() {
+				for _, r := range group.Rules() {
 					if r.Health() != promrules.HealthGood {
 						t.Fatalf("rule %s: %v", r.Name(), r.LastError())
 					}

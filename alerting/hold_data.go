@@ -22,31 +22,31 @@ const nodeLabel = "node"
 const longestWindow = 10 * time.Minute
 
 // present tells whether the store has what an alert's rules read of the thing
-// that it is about: a fresh sample of each metric. What cannot be asked is not
-// there.
-func (h *holder) present(ctx context.Context, exprs []string, a *alert.Alert, now time.Time) bool {
+// that it is about: a fresh sample of each metric, of after a time if that is not
+// zero. An error means that the store cannot be asked.
+func (h *holder) present(ctx context.Context, exprs []string, a *alert.Alert, after, now time.Time) (bool, error) {
 	for _, expr := range exprs {
-		query, _, err := inputs(expr, a.Labels)
+		query, _, err := inputs(expr, a.Labels, after)
 		if err != nil {
 			h.log.Error("cannot tell what a rule reads", "expr", expr, "err", err)
-			return false
+			return false, nil
 		}
 		if query == "" {
 			continue
 		}
 		found, err := h.opts.QueryFunc(ctx, query, now)
 		if err != nil || len(found) == 0 {
-			return false
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // window is how far back rules look: until it has passed, what they say is also
 // of the time without data.
 func window(exprs []string) (longest time.Duration) {
 	for _, expr := range exprs {
-		_, back, _ := inputs(expr, nil)
+		_, back, _ := inputs(expr, nil, time.Time{})
 		longest = max(longest, back)
 	}
 	return min(longest, longestWindow)
@@ -55,8 +55,9 @@ func window(exprs []string) (longest time.Duration) {
 // inputs is a query with a result if, and only if, each metric that expr reads
 // has a series that may belong to an alert with these labels, and how far back
 // expr looks. A label that the series lack was given by the rule, or comes from
-// another metric of expr. The query is empty if expr reads nothing.
-func inputs(expr string, of model.LabelSet) (query string, back time.Duration, err error) {
+// another metric of expr. Series without a sample of later than after do not count,
+// if that is not zero. The query is empty if expr reads nothing.
+func inputs(expr string, of model.LabelSet, after time.Time) (query string, back time.Duration, err error) {
 	tree, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
 	if err != nil {
 		return "", 0, err
@@ -78,7 +79,11 @@ func inputs(expr string, of model.LabelSet) (query string, back time.Duration, e
 	parser.Inspect(tree, func(node parser.Node, _ []parser.Node) error {
 		switch n := node.(type) {
 		case *parser.VectorSelector:
-			if part := "count(" + theirs(n, belong) + ")"; !slices.Contains(parts, part) {
+			series := theirs(n, belong)
+			if !after.IsZero() {
+				series = fmt.Sprintf("timestamp(%s) > %d.%03d", series, after.Unix(), after.UnixMilli()%1000)
+			}
+			if part := "count(" + series + ")"; !slices.Contains(parts, part) {
 				parts = append(parts, part)
 			}
 		case *parser.MatrixSelector:

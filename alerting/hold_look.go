@@ -20,8 +20,11 @@ func (h *holder) look(ctx context.Context, now time.Time) {
 		waiting = append(waiting, e)
 	}
 	h.mu.Unlock()
+	// A store that does not answer must not keep what is held from being renewed.
+	asking, cancel := context.WithTimeout(ctx, holdTick)
+	defer cancel()
 	for _, e := range waiting { // asks the store, so without mu
-		seen[e.alert.Fingerprint()] = h.see(ctx, rules.of(e.alert.Labels), e, now)
+		seen[e.alert.Fingerprint()] = h.see(asking, rules.of(e.alert.Labels), e, now)
 	}
 
 	h.mu.Lock()
@@ -36,10 +39,11 @@ func (h *holder) look(ctx context.Context, now time.Time) {
 			renewed = append(renewed, put)
 		}
 	}
-	for _, a := range h.am.firing(now) {
+	// What ran out since the last look did so because this process stood still.
+	for _, a := range h.am.firing(h.looked) {
 		// What was said since now is news to rules: above, the store may have taken
 		// its time, and what has ended meanwhile must not be renewed.
-		if _, ok := h.held[a.Fingerprint()]; ok || a.UpdatedAt.After(now) || a.EndsAt.Sub(now) >= overdue {
+		if _, ok := h.held[a.Fingerprint()]; ok || a.UpdatedAt.After(now) || a.EndsAt.Sub(now) >= overdue || saidToEnd(a, now) {
 			continue
 		}
 		switch rules.of(a.Labels).judge(a) {
@@ -51,6 +55,7 @@ func (h *holder) look(ctx context.Context, now time.Time) {
 			renewed = append(renewed, a)
 		}
 	}
+	h.looked = now
 	h.count(rules)
 	if err := h.am.alerts.Put(ctx, renewed...); err != nil {
 		h.log.Error("alerts that are held cannot be renewed", "count", len(renewed), "err", err)
@@ -62,7 +67,8 @@ type sight struct {
 	verdict verdict
 	doubt   cause
 	present bool
-	asked   time.Time     // when the rules were last evaluated
+	blind   bool          // nobody knows if data are there
+	asked   time.Time     // as of when the rules were last evaluated
 	window  time.Duration // and how far back they look
 }
 
@@ -77,8 +83,16 @@ func (h *holder) see(ctx context.Context, rules ruleList, e *held, now time.Time
 			break
 		}
 	}
-	if !h.lost(e.alert) { // else all was ended, and there is no need to ask
-		s.present = h.present(ctx, rules.exprs(), e.alert, now)
+	// Of a node that was lost meanwhile all was ended, and there is no need to ask.
+	// One that is lost since the start may be seen by others.
+	if !e.fresh.IsZero() || !h.lost(e.alert) {
+		after := e.fresh
+		if after.After(now) { // the clock was set back
+			after = time.Time{}
+		}
+		var err error
+		s.present, err = h.present(ctx, rules.exprs(), e.alert, after, now)
+		s.blind = err != nil
 	}
 	return s
 }
@@ -98,15 +112,17 @@ func (h *holder) decide(fp model.Fingerprint, e *held, s sight, now time.Time) *
 		return h.end(fp, e, now, "its rule is gone")
 	case s.verdict == unheard || s.verdict == pending:
 		e.present = time.Time{}
+	case s.blind: // nothing more is known than at the last look
 	case now.Sub(e.since) >= longestHold:
 		h.metrics.heldExpired.Inc()
 		h.log.Warn("an alert was held for as long as may be, without data, and counts as resolved",
 			"alert", e.alert.Name(), "node", string(e.alert.Labels[nodeLabel]), "reason", string(e.why), "since", e.since)
 		return h.end(fp, e, now, "")
 	default:
+		clock := now.Round(0) // which evaluations go by
 		switch {
-		case s.present && e.present.IsZero():
-			e.present = now
+		case s.present && (e.present.IsZero() || e.present.After(clock)): // or that was set back
+			e.present = clock
 		case s.present && s.asked.After(e.present.Add(s.window)):
 			return h.end(fp, e, now, "its rule has seen data again")
 		case !s.present && s.doubt == "":
@@ -125,9 +141,7 @@ func (h *holder) decide(fp model.Fingerprint, e *held, s sight, now time.Time) *
 
 // renew is an alert that fires for some time more. h.mu is held.
 func (h *holder) renew(a *alert.Alert, now time.Time) *alert.Alert {
-	next := *a
-	next.EndsAt, next.UpdatedAt, next.Timeout = now.Add(valid), h.stamp(now), false
-	return &next
+	return h.until(a, now.Add(valid), now)
 }
 
 // end is an alert that has ended now. h.mu is held.
@@ -136,9 +150,24 @@ func (h *holder) end(fp model.Fingerprint, e *held, now time.Time, why string) *
 	if why != "" {
 		h.log.Info("alert held no longer", "alert", e.alert.Name(), "node", string(e.alert.Labels[nodeLabel]), "because", why)
 	}
-	next := *e.alert
-	next.EndsAt, next.UpdatedAt, next.Timeout = now, h.stamp(now), false
+	return h.until(e.alert, now, now)
+}
+
+// until is an alert with another end. It does not begin in the future, as it
+// might when the clock was set back. h.mu is held.
+func (h *holder) until(a *alert.Alert, ends, now time.Time) *alert.Alert {
+	next := *a
+	if clock := now.Round(0); next.StartsAt.After(clock) {
+		next.StartsAt = clock
+	}
+	next.EndsAt, next.UpdatedAt, next.Timeout = ends, h.stamp(now), false
 	return &next
+}
+
+// saidToEnd tells whether an alert ended because somebody said so, not for want
+// of anybody who said anything.
+func saidToEnd(a *alert.Alert, now time.Time) bool {
+	return a.ResolvedAt(now) && !a.EndsAt.After(a.UpdatedAt)
 }
 
 // stamp is an UpdatedAt later than all before: of two things that are said of

@@ -29,6 +29,7 @@ type ruleList []*indexedRule
 
 type indexedRule struct {
 	*promrules.AlertingRule
+	asked  time.Time                                  // it was evaluated as of then, or later
 	states map[model.Fingerprint]promrules.AlertState // of active alerts; nil until asked for
 }
 
@@ -36,7 +37,12 @@ func index(groups []*promrules.Group) ruleIndex {
 	all := ruleIndex{}
 	for _, g := range groups {
 		for _, r := range g.AlertingRules() {
-			all[r.Name()] = append(all[r.Name()], &indexedRule{AlertingRule: r})
+			// Looked up before states, which may be of a later evaluation then.
+			asked := g.GetLastEvalTimestamp()
+			if !asked.IsZero() {
+				asked = asked.Add(-g.QueryOffset())
+			}
+			all[r.Name()] = append(all[r.Name()], &indexedRule{AlertingRule: r, asked: asked})
 		}
 	}
 	return all
@@ -109,11 +115,11 @@ func (l ruleList) judge(a *alert.Alert) (v verdict) {
 	return v
 }
 
-// asked is when the rules had all been evaluated last.
+// asked is as of when the rules had all been evaluated last.
 func (l ruleList) asked() (oldest time.Time) {
 	for i, r := range l {
-		if at := r.GetEvaluationTimestamp(); i == 0 || at.Before(oldest) {
-			oldest = at
+		if i == 0 || r.asked.Before(oldest) {
+			oldest = r.asked
 		}
 	}
 	return oldest

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
 
 	"github.com/plimsoll-io/plimsoll/alerting"
@@ -35,6 +36,7 @@ type slow struct {
 	mu    sync.Mutex
 	away  map[string]bool
 	back  map[string]time.Time
+	store func(ctx context.Context, query string) error // nil: it answers
 }
 
 func inSlowWorld(t *testing.T, rules string, story func(s *slow)) {
@@ -73,6 +75,7 @@ func (s *slow) start() {
 		ExternalURL: &url.URL{Scheme: "http", Host: "plimsoll.example:9900"},
 		Registerer:  prometheus.NewRegistry(),
 		Lost:        s.lost,
+		QueryFunc:   s.ask,
 	}
 	a, err := alerting.New(opts)
 	if err != nil {
@@ -149,6 +152,26 @@ func (s *slow) lost(node string) (away bool, back time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.away[node], s.back[node]
+}
+
+// ask evaluates, unless the store has a problem.
+func (s *slow) ask(ctx context.Context, query string, at time.Time) (promql.Vector, error) {
+	s.mu.Lock()
+	problem := s.store
+	s.mu.Unlock()
+	if problem != nil {
+		if err := problem(ctx, query); err != nil {
+			return nil, err
+		}
+	}
+	return promrules.EngineQueryFunc(s.w.engine, s.w.db)(ctx, query, at)
+}
+
+// fails gives the store a problem.
+func (s *slow) fails(problem func(ctx context.Context, query string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store = problem
 }
 
 // fires lists what fires, the newest first.

@@ -36,17 +36,24 @@ func (a *Alerting) notify(ctx context.Context, expr string, alerts ...*promrules
 }
 
 // translate turns a rule's alert into Alertmanager's. One that fires ends when
-// it is no longer repeated.
+// it is no longer repeated, which counts from now on: its evaluation may have
+// taken longer, and the clock may have been set meanwhile.
 func translate(from *promrules.Alert, source string, now time.Time) *alert.Alert {
-	ends := from.ResolvedAt
-	if ends.IsZero() {
-		ends = from.ValidUntil
+	begins, ends := from.FiredAt, from.ResolvedAt
+	switch {
+	case ends.After(now): // what has ended must not look as if it fired for a while
+		ends = now.Round(0)
+		if begins.After(ends) {
+			begins = ends
+		}
+	case ends.IsZero():
+		ends = latest(from.ValidUntil, now.Add(from.ValidUntil.Sub(from.LastSentAt)))
 	}
 	return &alert.Alert{
 		Alert: model.Alert{
 			Labels:       labelSet(from.Labels),
 			Annotations:  labelSet(from.Annotations),
-			StartsAt:     from.FiredAt,
+			StartsAt:     begins,
 			EndsAt:       ends,
 			GeneratorURL: source,
 		},

@@ -143,7 +143,7 @@ func (d *Detector) Stored(at int64, series []any, values []float64) {
 	d.mu.Lock()
 	for i, s := range series {
 		if l, ok := s.(*leaf); ok {
-			d.sample(l, at, values[i])
+			d.sample(l, at, values[i], now)
 		}
 	}
 	crossed := d.settle(now)
@@ -165,13 +165,13 @@ func (d *Detector) Show(at int64, series []labels.Labels, values []float64) {
 	}
 }
 
-func (d *Detector) sample(l *leaf, at int64, v float64) {
+func (d *Detector) sample(l *leaf, at int64, v float64, now time.Time) {
 	if l.gone {
 		if l = d.revive(l); l == nil {
 			return
 		}
 	}
-	if at < l.at {
+	if at < l.at && l.at <= now.Add(ahead).UnixMilli() { // else the clock was set back
 		return // of the past
 	}
 	l.at = at
@@ -266,6 +266,7 @@ func (d *Detector) Sweep(now time.Time) {
 	d.mu.Lock()
 	old, ended := now.Add(-lookback).UnixMilli(), now.Add(-forgetting).UnixMilli()
 	for hash, l := range d.leaves {
+		l.at = min(l.at, now.Add(ahead).UnixMilli()) // the clock may have been set back
 		switch {
 		case l.live && l.at < old:
 			d.set(l, 0, false)

@@ -116,6 +116,25 @@ func TestWhatIsNotAPresentSampleChangesNothing(t *testing.T) {
 	w.expect("the end", 2)
 }
 
+func TestSamplesAreFollowedOnWhenTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatch(t, 0, "use > 1")
+		w.show("use", "a", 2)
+		w.show("use", "gone", 2)
+		w.expect("two that cross", 2)
+		w.SetBack(time.Hour)
+		w.show("use", "a", 0)
+		w.expect("one that is no longer above", 3)
+		for range 10 {
+			<-time.After(time.Minute)
+			w.show("use", "a", 0)
+			w.Sweep(time.Now())
+		}
+		w.expect("one of which nothing was heard since the clock was set", 4)
+		w.size(1)
+	})
+}
+
 func TestSeriesThatHaveEndedAreForgottenAndMayComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatch(t, 0, "max by (id) (use / on (id) lim) > 0.9 unless on (id) off == 1")

@@ -1,5 +1,7 @@
 package arrival
 
+import "time"
+
 // Cells counts what the program holds for label sets.
 func (d *Detector) Cells() int {
 	d.mu.Lock()
@@ -13,4 +15,14 @@ func (d *Detector) Cells() int {
 		}
 	}
 	return n
+}
+
+// SetBack makes the samples that were shown as far ahead as if the clock had been
+// set back by that much since.
+func (d *Detector) SetBack(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.leaves {
+		l.at += by.Milliseconds()
+	}
 }
