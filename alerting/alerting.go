@@ -155,8 +155,11 @@ func New(opts Options) (*Alerting, error) {
 		}
 	}
 	a.hold = newHolder(opts, a.am, func() []*promrules.Group { return a.rules.RuleGroups() }, a.metrics)
+	if a.am.gossip != nil {
+		a.am.gossip.held = a.hold.holds
+	}
 	a.rules = promrules.NewManager(&promrules.ManagerOptions{
-		Appendable:      shown(opts.Appendable, opts.Arrival),
+		Appendable:      late{shown(opts.Appendable, opts.Arrival)},
 		Queryable:       opts.Queryable,
 		QueryFunc:       opts.QueryFunc,
 		NotifyFunc:      a.notify,

@@ -176,7 +176,9 @@ func (am *alertmanager) start(ctx context.Context) error {
 		am.gossip.start()
 	}
 	am.saving.Go(func() { am.look(am.save) })
-	am.kept[kindSent].settle(am.journals.unknown)
+	if am.gossip == nil {
+		am.kept[kindSent].settle(am.journals.unknown)
+	}
 	sent, silences, alerts := am.kept[kindSent], am.kept[kindSilences], am.kept[kindAlerts]
 	am.saving.Go(func() { am.sent.Maintenance(saveInterval, sent.path, am.save, sent.save) })
 	am.saving.Go(func() { am.silences.Maintenance(saveInterval, silences.path, am.save, silences.save) })
@@ -206,6 +208,7 @@ func (am *alertmanager) keepNoMore() {
 func (am *alertmanager) apply(s settings) {
 	if old := am.now.Load(); old != nil {
 		old.stop()
+		am.remind()
 	}
 	next := &inForce{settings: s, inhibitor: inhibit.NewInhibitor(am.alerts, s.conf.InhibitRules, am.log, unrecorded)}
 	receivers := am.kept[kindSent].noted(am.recorder.watch(s.receivers))
@@ -216,10 +219,10 @@ func (am *alertmanager) apply(s settings) {
 		am.silencer,
 		s.intervals,
 		am.groups,
-		am.sent,
+		timely{am.sent, am.kept[kindSent]},
 		am.peer(),
 	), receivers, s.routes, am.metrics.slow)
-	next.sending = newGate(am.life, telling{roll: am.roll, alerts: am.alerts, routes: s.routes, Stage: inTurn{am: am, Stage: watching{groups: am.groups, recorder: am.recorder, Stage: next.apart}}})
+	next.sending = newGate(am.life, telling{roll: am.roll, alerts: am.alerts, routes: s.routes, Stage: inTurn{am: am, receivers: s.receivers, Stage: watching{groups: am.groups, recorder: am.recorder, Stage: next.apart}}})
 	next.dispatcher = dispatch.NewDispatcher(
 		am.alerts,
 		s.routes,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 )
 
 // PairOptions tell an Alerting that there is another one, fed with the same
@@ -75,6 +76,8 @@ type gossip struct {
 	metrics *gossipMetrics
 	own     *ownGroups
 	told    told
+	started time.Time
+	held    func(model.Fingerprint) bool // whether an alert is held; nil: none is
 
 	mu      sync.Mutex
 	links   map[*link]struct{}
@@ -119,11 +122,23 @@ func newGossip(opts PairOptions, am *alertmanager, log *slog.Logger, instance st
 
 // start lets tubes in.
 func (g *gossip) start() {
+	g.started = time.Now()
 	close(g.open)
 	time.AfterFunc(settling, g.settleNow)
 }
 
-func (g *gossip) settleNow() { g.settle.Do(func() { close(g.settled) }) }
+// settleNow lets notifications go. What may have been sent before the start is
+// settled only now, when it is known what the other has told since.
+func (g *gossip) settleNow() {
+	g.settle.Do(func() {
+		g.taking.Lock()
+		defer g.taking.Unlock()
+		if !g.stopped {
+			g.am.kept[kindSent].settle(g.am.journals.unknown)
+		}
+		close(g.settled)
+	})
+}
 
 // stop lets nothing in any more. What ends a tube is its owner's.
 func (g *gossip) stop() {

@@ -47,6 +47,19 @@ func (o *ownGroups) note(key string, alerts []*alert.Alert) (own bool) {
 	return own
 }
 
+// told notes what was told of a group: once all that is this one's own has
+// ended, the group is like any other.
+func (o *ownGroups) told(key string, alerts []*alert.Alert) {
+	for _, a := range alerts {
+		if a.Labels[model.InstanceLabel] == o.instance && !a.Resolved() {
+			return
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.keys, key)
+}
+
 func (o *ownGroups) is(key string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/model"
 )
 
 func TestWhoLeadsComesFirstAndElseTheFirstByName(t *testing.T) {
@@ -89,6 +91,35 @@ func TestAFrameThatMakesNoSenseEndsItsTubeAlone(t *testing.T) {
 				t.Errorf("it ends by %v", err)
 			}
 		})
+	}
+}
+
+func TestAGroupIsThisOnesOwnUntilItsOwnAlertsHaveEnded(t *testing.T) {
+	now := time.Now()
+	about := func(instance string, ends time.Time) *alert.Alert {
+		a := fires("Down", now.Add(-time.Hour), now, ends)
+		a.Labels["instance"] = model.LabelValue(instance)
+		return a
+	}
+	o := newOwnGroups("a")
+	mine, ended := about("a", now.Add(time.Hour)), about("a", now.Add(-time.Minute))
+	other := about("b", now.Add(time.Hour))
+	for _, step := range []struct {
+		alerts     []*alert.Alert
+		own, after bool
+	}{
+		{[]*alert.Alert{other}, false, false},
+		{[]*alert.Alert{mine, other}, true, true},
+		{[]*alert.Alert{ended, other}, true, false},
+		{[]*alert.Alert{other}, false, false},
+	} {
+		own := o.note("g", step.alerts)
+		if own {
+			o.told("g", step.alerts)
+		}
+		if own != step.own || o.is("g") != step.after {
+			t.Errorf("%v: own %v, afterwards %v", step.alerts, own, o.is("g"))
+		}
 	}
 }
 

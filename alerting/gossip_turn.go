@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/alertmanager/nflog/nflogpb"
 	"github.com/prometheus/alertmanager/notify"
+	"github.com/prometheus/common/model"
 )
 
 const (
@@ -35,7 +37,8 @@ const (
 // wrong order. So all is looked at once more here.
 type inTurn struct {
 	notify.Stage
-	am *alertmanager
+	am        *alertmanager
+	receivers map[string][]notify.Integration
 }
 
 // patience is what a notification may take more because it waits for its turn.
@@ -48,18 +51,64 @@ func (am *alertmanager) patience() time.Duration {
 
 // Exec implements notify.Stage.
 func (s inTurn) Exec(ctx context.Context, log *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
+	g := s.am.gossip
+	if g == nil {
+		now := time.Now()
+		return s.Stage.Exec(notify.WithNow(ctx, now), log, s.am.anew(alerts, now)...)
+	}
+	if err := g.WaitReady(ctx); err != nil { // before alerts are looked at: it takes a while
+		return ctx, nil, err
+	}
 	now := time.Now()
 	alerts = s.am.anew(alerts, now)
-	if g := s.am.gossip; g != nil {
-		group, _ := notify.GroupKey(ctx)
-		if !g.own.note(group, alerts) {
-			var err error
-			if alerts, now, err = s.await(ctx, group, alerts, now); err != nil {
-				return ctx, nil, err
-			}
+	group, _ := notify.GroupKey(ctx)
+	own := g.own.note(group, alerts)
+	if !own {
+		var err error
+		if alerts, now, err = s.await(ctx, group, alerts, now); err != nil {
+			return ctx, nil, err
+		}
+		if alerts = s.unended(ctx, group, alerts, now); len(alerts) == 0 {
+			return ctx, nil, nil
 		}
 	}
-	return s.Stage.Exec(notify.WithNow(ctx, now), log, alerts...)
+	next, rest, err := s.Stage.Exec(notify.WithNow(ctx, now), log, alerts...)
+	if err == nil && own {
+		g.own.told(group, alerts)
+	}
+	return next, rest, err
+}
+
+// unended leaves out what fires as far as is known here, where the log has newer
+// word: it was told of the group without it since it began. Here is the older
+// word while this process is new, as even what its rules see then is of before
+// the start, and while an alert is held because its data are lost here alone.
+func (s inTurn) unended(ctx context.Context, group string, alerts []*alert.Alert, now time.Time) []*alert.Alert {
+	g := s.am.gossip
+	receiver, _ := notify.ReceiverName(ctx)
+	var entries []*nflogpb.Entry
+	for i := range s.receivers[receiver] {
+		if e, err := s.am.logged(group, receiver, &s.receivers[receiver][i]); err == nil && e != nil {
+			entries = append(entries, e)
+		}
+	}
+	if len(entries) == 0 {
+		return alerts
+	}
+	young := now.Sub(g.started) < settle && g.connected() > 0
+	return slices.DeleteFunc(alerts, func(a *alert.Alert) bool {
+		if a.ResolvedAt(now) {
+			return false
+		}
+		hash, ended := loggedAs(a.Labels), false
+		for _, e := range entries {
+			if slices.Contains(e.FiringAlerts, hash) || !e.Timestamp.AsTime().After(a.StartsAt) {
+				return false // what some know to fire must not vanish for them
+			}
+			ended = ended || slices.Contains(e.ResolvedAlerts, hash)
+		}
+		return young && a.StartsAt.Before(g.started) || ended && g.held != nil && g.held(a.Fingerprint())
+	})
 }
 
 // await returns alerts as they are once it is this one's turn to tell them.
@@ -117,6 +166,14 @@ func (am *alertmanager) anew(alerts []*alert.Alert, now time.Time) []*alert.Aler
 		list[i] = &next
 	}
 	return list
+}
+
+// holds tells whether an alert is held.
+func (h *holder) holds(fp model.Fingerprint) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, ok := h.held[fp]
+	return ok
 }
 
 // told remembers when the other last told something of a group.

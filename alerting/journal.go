@@ -305,7 +305,7 @@ func (c *kept) rotate() (func() error, error) {
 	if c.intents == nil {
 		return c.journal.Rotate()
 	}
-	return c.intents.carry(c.journal.Rotate)
+	return c.journal.RotateWith(c.intents.carry)
 }
 
 // writeSnapshot replaces a snapshot at once or not at all.

@@ -18,6 +18,12 @@ func (am *alertmanager) acknowledged(next http.Handler, w http.ResponseWriter, r
 	answer := &deferred{header: http.Header{}, code: http.StatusOK}
 	next.ServeHTTP(answer, r)
 	if answer.code < http.StatusMultipleChoices {
+		if id, ok := strings.CutPrefix(r.URL.Path, "/api/v2/silence/"); ok && r.Method == http.MethodDelete {
+			if err := am.expire(r.Context(), id); err != nil {
+				http.Error(w, "the silence is still in force: "+err.Error(), http.StatusInternalServerError)
+				return
+			}
+		}
 		if err := am.kept[kindSilences].sync(); err != nil {
 			body, _ := json.Marshal("the silence is in force, but a crash would forget the change, as it could not be written to disk: " + err.Error())
 			w.Header().Set("Content-Type", "application/json")

@@ -73,13 +73,15 @@ func (s *intentions) logged(i intention) (*nflogpb.Entry, bool) {
 	return entries[0], !entries[0].Timestamp.AsTime().Before(i.At)
 }
 
-// carry rotates a journal so that its new segment begins with what is open.
-func (s *intentions) carry(rotate func(head ...[]byte) (func() error, error)) (func() error, error) {
+// carry begins a segment with what is open. Notifications wait for its lock, so
+// it does nothing that a disk could hold up for long.
+func (s *intentions) carry(begin func(head ...[]byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	oldest := time.Now().Add(-retention)
 	var head [][]byte
 	for key, i := range s.open {
-		if _, known := s.logged(i); known {
+		if _, known := s.logged(i); known || i.At.Before(oldest) {
 			delete(s.open, key)
 			continue
 		}
@@ -87,7 +89,7 @@ func (s *intentions) carry(rotate func(head ...[]byte) (func() error, error)) (f
 			head = append(head, append([]byte{tagIntent}, body...))
 		}
 	}
-	return rotate(head...)
+	begin(head...)
 }
 
 // settle decides what becomes of the notifications that may or may not have
@@ -147,21 +149,22 @@ func (n notedNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (bool
 	if firing, ok := notify.FiringAlerts(ctx); ok {
 		i.Firing = len(firing) > 0
 	}
-	n.kept.begin(i)
+	earlier := n.kept.begin(i)
 	retry, err := n.inner.Notify(ctx, alerts...)
 	if refused(err) {
-		n.kept.withdraw(i)
+		n.kept.withdraw(i, earlier)
 	}
 	return retry, err
 }
 
 // refused tells whether an error says that a notification did not arrive: the
-// receiver said so or was not there. Any other may have come after it did.
+// receiver said so or was not there. Any other may have come after it did: what
+// says 5xx may be a proxy that has passed it on.
 func refused(err error) bool {
 	var answer *notify.ErrorWithReason
 	if errors.As(err, &answer) {
 		switch answer.Reason {
-		case notify.ClientErrorReason, notify.ServerErrorReason, notify.AuthErrorReason, notify.RateLimitedReason:
+		case notify.ClientErrorReason, notify.AuthErrorReason, notify.RateLimitedReason:
 			return true
 		}
 	}
@@ -169,18 +172,31 @@ func refused(err error) bool {
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
-func (c *kept) begin(i intention) {
+// begin notes an intention. It returns an earlier one to the same place whose
+// outcome is unknown, if there is one.
+func (c *kept) begin(i intention) (earlier *intention) {
 	c.intents.mu.Lock()
 	defer c.intents.mu.Unlock()
+	if e, ok := c.intents.open[i.to()]; ok {
+		if _, known := c.intents.logged(e); !known {
+			earlier = &e
+		}
+	}
 	c.intents.open[i.to()] = i
 	c.note(tagIntent, i)
+	return earlier
 }
 
-func (c *kept) withdraw(i intention) {
+// withdraw takes an intention back; an earlier one is as open as it was.
+func (c *kept) withdraw(i intention, earlier *intention) {
 	c.intents.mu.Lock()
 	defer c.intents.mu.Unlock()
 	delete(c.intents.open, i.to())
 	c.note(tagWithdraw, i)
+	if earlier != nil {
+		c.intents.open[i.to()] = *earlier
+		c.note(tagIntent, *earlier)
+	}
 }
 
 func (c *kept) note(tag byte, i intention) {

@@ -265,6 +265,31 @@ func (s telling) latest(alerts []*alert.Alert, now time.Time) []*alert.Alert {
 	return list
 }
 
+// untold are the alerts whose end has not been told to all.
+func (r *roll) untold() (list []*alert.Alert) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.alerts {
+		if e.Resolved() {
+			list = append(list, e.Alert)
+		}
+	}
+	return list
+}
+
+// remind puts back the alerts whose end could not be told and that the store has
+// forgotten meanwhile: only the groups of the old dispatcher knew them.
+func (am *alertmanager) remind() {
+	for _, a := range am.roll.untold() {
+		if _, err := am.alerts.Get(a.Fingerprint()); err == nil {
+			continue
+		}
+		if err := am.alerts.Put(am.life, a); err != nil {
+			am.log.Error("the end of an alert will not be told", "alert", a.Name(), "err", err)
+		}
+	}
+}
+
 // restore puts what the process before this one has left where it was.
 func (am *alertmanager) restore(ctx context.Context) error {
 	all := am.roll.list(time.Now())

@@ -217,6 +217,13 @@ func (j *Journal) Size() int64 {
 // them. If no segment can be made, the present one goes on; then a snapshot
 // covers what was lost, but nothing is removed.
 func (j *Journal) Rotate(head ...[]byte) (drop func() error, err error) {
+	return j.RotateWith(func(begin func(head ...[]byte)) { begin(head...) })
+}
+
+// RotateWith is Rotate for a head that must be just as old as the segment: around
+// calls begin once, under whatever lock keeps the head from changing. Nothing is
+// flushed meanwhile. It is not called if no segment can be made.
+func (j *Journal) RotateWith(around func(begin func(head ...[]byte))) (drop func() error, err error) {
 	j.syncing.Lock()
 	defer j.syncing.Unlock()
 	next, err := j.begin()
@@ -224,7 +231,12 @@ func (j *Journal) Rotate(head ...[]byte) (drop func() error, err error) {
 		lost := j.losses(nil)
 		return func() error { j.cover(lost); return nil }, fmt.Errorf("begin a segment: %w", err)
 	}
-	old, before, upTo := j.swap(next, head)
+	var (
+		old    []segment
+		before *os.File
+		upTo   uint64
+	)
+	around(func(head ...[]byte) { old, before, upTo = j.swap(next, head) })
 	if before != nil {
 		err = errors.Join(before.Sync(), before.Close())
 	}

@@ -70,7 +70,12 @@ func (p *collectorParts) makeAlerting() (err error) {
 	if err != nil {
 		return err
 	}
-	p.add("alerting", p.alerting.Run)
+	var ended context.CancelFunc
+	p.telling, ended = context.WithCancel(context.Background())
+	p.add("alerting", func(ctx context.Context) error {
+		defer ended()
+		return p.alerting.Run(ctx)
+	})
 	p.add("refill", p.refill)
 	return nil
 }

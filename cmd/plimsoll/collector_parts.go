@@ -80,6 +80,7 @@ type collectorParts struct {
 	decisions *promql.Engine
 	arrival   *arrival.Detector // nil with an upstream
 	alerting  *alerting.Alerting
+	telling   context.Context // until alerting has ended
 	scaler    *scaler.Scaler
 	handler   http.Handler
 

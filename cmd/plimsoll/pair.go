@@ -51,12 +51,17 @@ func (p *collectorParts) makePair() (err error) {
 		if secret, err = os.ReadFile(f.secret); err != nil {
 			return usage(fmt.Errorf("read the secret of the pair: %w", err))
 		}
+		secret = bytes.TrimSpace(secret)
 	}
 	if len(secret) == 0 && !(door.Loopback(f.peer) && door.Loopback(p.flags.grpc)) {
 		return usage(errors.New("--pair.peer needs --pair.secret-file unless both collectors are on this machine; put the same file on both, made by: openssl rand -hex 32"))
 	}
+	proven := p.flags.identity.proven(f.peer)
+	if !proven && !door.Loopback(f.peer) {
+		return usage(fmt.Errorf("--pair.peer=%s is another machine, and --grpc.tls=off: without TLS whoever is on the way could silence alerts; give --grpc.tls=auto to both", f.peer))
+	}
 	p.pair, err = pair.New(pair.Options{
-		Name: f.name, Peer: f.peer, Secret: bytes.TrimSpace(secret), TLS: p.flags.identity.proven(f.peer),
+		Name: f.name, Peer: f.peer, Secret: secret, TLS: proven,
 		Bind: identity.Bind, Admitted: identity.Admit,
 		Talk: func(ctx context.Context, peer string, tube pair.Tube) error { return p.alerting.Talk(ctx, peer, tube) },
 		Log:  p.log.With("component", "pair"), Registerer: p.registry,
@@ -65,7 +70,13 @@ func (p *collectorParts) makePair() (err error) {
 		return usage(err)
 	}
 	p.pair.Register(p.agents)
-	p.add("pair", p.pair.Run)
+	p.add("pair", func(ctx context.Context) error {
+		// What alerting still tells while it ends, the other hears of, or it would tell
+		// that too.
+		err := p.pair.Run(p.telling)
+		<-ctx.Done()
+		return err
+	})
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
@@ -21,6 +22,12 @@ const MaxPayload = 1 << 20
 // leastSecret is how many bytes a secret has at the least. It must not be
 // guessed: whoever connects gets a proof to try guesses on.
 const leastSecret = 16
+
+// refusalEach is how often a refusal is logged, after refusalsAtOnce of them.
+const (
+	refusalEach    = time.Minute
+	refusalsAtOnce = 5
+)
 
 // Tube is a way to the other collector. Each of its methods may be called by one
 // goroutine at a time. Both fail once the connection has ended.
@@ -62,8 +69,10 @@ type Pair struct {
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
-	ending  context.Context // of the calls that are answered
-	end     context.CancelFunc
+	// refusals is how many of them are logged. All are counted.
+	refusals *rate.Limiter
+	ending   context.Context // of the calls that are answered
+	end      context.CancelFunc
 
 	mu    sync.Mutex // of talks and their end
 	talks sync.WaitGroup
@@ -88,7 +97,7 @@ func New(opts Options) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pair{opts: opts, log: opts.Log, metrics: m}
+	p := &Pair{opts: opts, log: opts.Log, metrics: m, refusals: rate.NewLimiter(rate.Every(refusalEach), refusalsAtOnce)}
 	p.ending, p.end = context.WithCancel(context.Background())
 	return p, nil
 }

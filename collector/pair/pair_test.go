@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"strings"
@@ -19,8 +20,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -188,6 +194,54 @@ func TestWhoDoesNotHaveTheSecretIsToldNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRefusalsWithoutEndCostAFewLines(t *testing.T) {
+	var said said
+	b := serve(t, Options{Name: "b", Secret: []byte(secret), Log: slog.New(slog.NewTextHandler(&said, nil))})
+	const calls = refusalsAtOnce + 20
+	conn, err := grpc.NewClient(b.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range calls {
+		stream, err := plimsollv1.NewPairServiceClient(conn).Talk(t.Context())
+		if err == nil {
+			err = stream.Send(&plimsollv1.TalkRequest{Name: "a", Proof: []byte("none")})
+		}
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.Unauthenticated {
+			t.Fatal(err)
+		}
+	}
+	if n := testutil.ToFloat64(b.metrics.refused); n != calls {
+		t.Errorf("%v refusals are counted, want %d", n, calls)
+	}
+	if n := said.lines(); n < 1 || n > refusalsAtOnce+2 {
+		t.Errorf("%d lines are logged", n)
+	}
+}
+
+// said counts lines.
+type said struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	return len(p), nil
+}
+
+func (s *said) lines() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
 }
 
 // A relay that ends TLS on both sides sees the proofs, and they are worth nothing

@@ -446,6 +446,27 @@ func TestOneThatComesBackDoesNotTellAgainWhatTheOtherTold(t *testing.T) {
 	}
 }
 
+// What it sees at first is of before it was away.
+func TestWhatEndedWhileOneWasAwayIsNotToldToFireByIt(t *testing.T) {
+	w, a, b := both(t)
+	load(20, "one", a, b)
+	w.eventually("it is told", func() bool { return w.count(told{status: "firing", name: "one"}) == 1 })
+	w.settle(a, b)
+	b.stop()
+	load(5, "one", a)
+	w.eventually("its end is told", func() bool { return w.count(told{status: "resolved", name: "one"}) == 1 })
+	b.start(a)
+	w.eventually("they talk", func() bool { return a.connected() && b.connected() })
+	w.settle(a, b)
+	load(5, "one", b)
+	w.settle(a, b)
+	if w.count(told{status: "firing", name: "one"}) != 1 || w.count(told{status: "resolved", name: "one"}) != 1 {
+		t.Fatalf("told: %s", w.all())
+	}
+	load(20, "one", a, b)
+	w.eventually("that it fires again is told", func() bool { return w.count(told{status: "firing", name: "one"}) == 2 })
+}
+
 // Each has an alert about itself, in groups of the same labels.
 func TestEachTellsOnceWhatIsAboutItself(t *testing.T) {
 	w, a, b := both(t)
