@@ -3,11 +3,14 @@ package alerting
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/alertmanager/nflog"
 	"github.com/prometheus/alertmanager/nflog/nflogpb"
 	"github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,16 +42,28 @@ func TestWhatIsNoSureRefusalLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// opened is what the next process would find open.
-func opened(t *testing.T, dir string) map[to]intention {
+// opened is what the next process would find open, if this one were killed now.
+func opened(t *testing.T, c *kept) map[to]intention {
 	t.Helper()
-	_, c, _ := keptLog(t, dir)
-	return c.intents.open
+	c.saving.Lock() // no segment goes while it is read
+	defer c.saving.Unlock()
+	l, err := nflog.New(nflog.Options{Retention: retention, Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newJournalMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := newKept(kindSent, l, delimited, filepath.Dir(c.path), slog.New(slog.DiscardHandler), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next.intents.open
 }
 
 func TestARefusalLeavesAnEarlierIntentionOpen(t *testing.T) {
-	dir := t.TempDir()
-	_, c, _ := keptLog(t, dir)
+	_, c, _ := keptLog(t, t.TempDir())
 	first := intention{Group: "g", Receiver: "people", Integration: "test", Firing: true, At: time.Now().Round(0)}
 	second := first
 	second.At = first.At.Add(time.Second)
@@ -56,22 +71,22 @@ func TestARefusalLeavesAnEarlierIntentionOpen(t *testing.T) {
 		t.Fatalf("there is an earlier one: %+v", earlier)
 	}
 	c.withdraw(second, c.begin(second))
-	if got := opened(t, dir)[first.to()]; !got.At.Equal(first.At) {
+	if got := opened(t, c)[first.to()]; !got.At.Equal(first.At) {
 		t.Errorf("the next process knows of %+v", got)
 	}
 	c.withdraw(first, nil)
-	if got := opened(t, dir); len(got) != 0 {
+	if got := opened(t, c); len(got) != 0 {
 		t.Errorf("the next process knows of %+v", got)
 	}
 }
 
 func TestANewSegmentHasWhatIsOpenAndNotOldAndHoldsNothingUp(t *testing.T) {
-	dir := t.TempDir()
-	_, c, _ := keptLog(t, dir)
+	_, c, _ := keptLog(t, t.TempDir())
 	fresh := intention{Group: "fresh", Receiver: "people", At: time.Now()}
 	late := intention{Group: "late", Receiver: "people", At: time.Now()}
 	c.begin(intention{Group: "old", Receiver: "people", At: time.Now().Add(-retention - time.Minute)})
 	c.begin(fresh)
+	c.saving.Lock() // as a snapshot does
 	drop, err := c.journal.RotateWith(func(begin func(...[]byte)) {
 		c.intents.carry(begin)
 		c.begin(late) // before the flush, which may take long
@@ -79,13 +94,14 @@ func TestANewSegmentHasWhatIsOpenAndNotOldAndHoldsNothingUp(t *testing.T) {
 	if err == nil {
 		err = drop()
 	}
+	c.saving.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(c.intents.open) != 2 {
 		t.Errorf("open: %v", c.intents.open)
 	}
-	left := opened(t, dir)
+	left := opened(t, c)
 	_, isFresh := left[fresh.to()]
 	_, isLate := left[late.to()]
 	if len(left) != 2 || !isFresh || !isLate {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -287,23 +288,27 @@ func (j *Journal) cover(lost uint64) {
 	j.covered = max(j.covered, lost)
 }
 
+// drop removes segments. One that an older drop has removed is no trouble.
 func (j *Journal) drop(old []segment) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for i, s := range old {
+	for _, s := range old {
+		at := slices.Index(j.older, s)
+		if at < 0 {
+			continue
+		}
 		info, err := os.Stat(s.path)
 		if err == nil {
 			err = s.remove(j.path)
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			j.older = j.older[i:]
 			return fmt.Errorf("remove a segment that a snapshot covers: %w", err)
 		}
 		if info != nil {
 			j.past -= info.Size()
 		}
+		j.older = slices.Delete(slices.Clone(j.older), at, at+1)
 	}
-	j.older = j.older[len(old):]
 	return nil
 }
 

@@ -353,3 +353,32 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+func TestSnapshotsThatOverlapDropEachSegmentOnce(t *testing.T) {
+	j, _, err := journal.Open(filepath.Join(t.TempDir(), "j"), func([]byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drops []func() error
+	for range 3 {
+		if err := j.Append([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		drop, err := j.Rotate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		drops = append(drops, drop)
+	}
+	for i := range drops { // the newest first
+		if err := drops[len(drops)-1-i](); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := j.Size(); n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+}
