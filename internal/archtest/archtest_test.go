@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"test/e2e":           {"agent", "internal"},
 	"test/power":         {"collector/store"},
 	"test/lease":         {"agent/vote", "collector/lease", "proto"},
-	"test/pair":          {"alerting", "collector/identity", "collector/pair"},
+	"test/pair":          {"alerting", "collector/identity", "collector/pair", "internal"},
 	"test/identity":      {"agent/enroll", "collector/identity", "proto", "internal"},
 	"test/differential":  {"collector", "internal"},
 	"test/delivery":      {"agent", "collector", "internal"},

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/road"
 )
 
 // leaseTime is what pairs have here: the default.
@@ -56,7 +57,7 @@ apps:
 type member struct {
 	*process
 	name   string
-	agents *road
+	agents *road.Road // by which agents reach it
 	engine *gate
 	args   []string
 }
@@ -65,7 +66,7 @@ type member struct {
 func newMember(t *testing.T, e *engine.Engine, name, policies string) *member {
 	t.Helper()
 	grpc := freeAddress(t)
-	m := &member{name: name, agents: newRoad(t, grpc), engine: newGate(t, e)}
+	m := &member{name: name, agents: road.New(t, grpc), engine: newGate(t, e)}
 	m.args = []string{
 		"collector", "--pair.name=" + name, "--pair.lease=" + leaseTime.String(), "--data.path=" + t.TempDir(),
 		"--web.listen-address=" + freeAddress(t), "--grpc.listen-address=" + grpc,
@@ -213,7 +214,7 @@ func TestOfAPairOneScalesAndEitherCanBeLost(t *testing.T) {
 	agent := func(node string, args ...string) []string {
 		return append([]string{
 			"--node.name=" + node, "--data.path=" + t.TempDir(), "--no-gpu", "--no-disk",
-			"--collector.address=" + a.agents.address, "--collector.address=" + b.agents.address,
+			"--collector.address=" + a.agents.Address, "--collector.address=" + b.agents.Address,
 		}, args...)
 	}
 	alone(t, nil, agent("worker", "--docker.host="+e.Host())...)
@@ -308,7 +309,7 @@ func TestOfAPairOneScalesAndEitherCanBeLost(t *testing.T) {
 	// The agents lose their way to the leader, though all of them live.
 	leader, other = other, leader
 	calm = touch(t, load)
-	leader.agents.cut()
+	leader.agents.Cut()
 	took = other.leads(failOverWait)
 	t.Logf("%s leads %v after the agents lost %s", other.name, took.Round(100*time.Millisecond), leader.name)
 	if epoch := leader.epoch(); epoch != 0 {
@@ -396,73 +397,6 @@ func differ(t *testing.T, one, two map[string]string) {
 		}
 	}
 	t.Fatalf("%d of %d and %d series differ", n, len(one), len(two))
-}
-
-// road is the way of agents to a collector.
-type road struct {
-	address, to string
-
-	mu    sync.Mutex
-	shut  bool
-	conns []net.Conn
-}
-
-func newRoad(t *testing.T, to string) *road {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &road{address: l.Addr().String(), to: to}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return // closed below
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			r.take(in, out)
-			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-				open.Go(func() {
-					_, _ = io.Copy(way[0], way[1]) // whichever ends first ends both
-					_ = in.Close()
-					_ = out.Close()
-				})
-			}
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		r.cut()
-		open.Wait()
-	})
-	return r
-}
-
-func (r *road) take(conns ...net.Conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.conns = append(r.conns, conns...)
-	if r.shut {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}
-}
-
-// cut ends all connections, and those to come.
-func (r *road) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.shut = true
-	for _, c := range r.conns {
-		_ = c.Close()
-	}
 }
 
 // gate is the way of a collector to the engine, on which a write can be held.

@@ -34,6 +34,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/alerting"
 	"github.com/plimsoll-io/plimsoll/collector/identity"
 	"github.com/plimsoll-io/plimsoll/collector/pair"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/road"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -117,8 +118,8 @@ type member struct {
 	name  string
 	db    *tsdb.DB
 	leads atomic.Bool
-	grpc  string // address
-	road  *road  // by which the other reaches it
+	grpc  string     // address
+	road  *road.Road // by which the other reaches it
 	api   string
 	reg   *prometheus.Registry
 	stop  func() // at once, as if killed: nothing is said to the other
@@ -135,7 +136,7 @@ func (w *world) prepare(name string) *member {
 	if err := l.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	m.road = newRoad(w.t, m.grpc)
+	m.road = road.New(w.t, m.grpc)
 	db, err := tsdb.Open(filepath.Join(w.dir, name, "tsdb"), nil, nil, tsdb.DefaultOptions(), nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -183,7 +184,7 @@ receivers: [{name: hook, webhook_configs: [{url: %q}]}]
 		t.Fatal(err)
 	}
 	p, err := pair.New(pair.Options{
-		Name: m.name, Peer: other.road.address, Secret: []byte(secret), TLS: true, Bind: identity.Bind, Admitted: identity.Admit,
+		Name: m.name, Peer: other.road.Address, Secret: []byte(secret), TLS: true, Bind: identity.Bind, Admitted: identity.Admit,
 		Talk:  func(ctx context.Context, peer string, tube pair.Tube) error { return a.Talk(ctx, peer, tube) },
 		Retry: 200 * time.Millisecond, Registerer: m.reg, Log: log,
 	})
@@ -383,8 +384,8 @@ func TestWhatOneIsKilledBeforeTellingTheOtherTells(t *testing.T) {
 	load(20, "old", a, b)
 	w.eventually("it is told", func() bool { return w.count(told{"a", "firing", "old"}) == 1 })
 	w.settle(a, b)
-	a.road.cut()
-	b.road.cut()
+	a.road.Cut()
+	b.road.Cut()
 	a.stop()
 	load(20, "new", b)
 	took := w.eventually("the other tells", func() bool { return w.count(told{"b", "firing", "new"}) == 1 })
@@ -411,8 +412,8 @@ func TestASilenceMadeOnOneIsOnTheOther(t *testing.T) {
 
 func TestPartedTheyBothTellAndTogetherTheyKnowAllOfBoth(t *testing.T) {
 	w, a, b := both(t)
-	a.road.cut()
-	b.road.cut()
+	a.road.Cut()
+	b.road.Cut()
 	w.eventually("they do not hear each other", func() bool { return !a.connected() && !b.connected() })
 	load(20, "one", a, b)
 	w.eventually("both tell", func() bool {
@@ -420,8 +421,8 @@ func TestPartedTheyBothTellAndTogetherTheyKnowAllOfBoth(t *testing.T) {
 	})
 	a.silence("x")
 	b.silence("y")
-	a.road.mend()
-	b.road.mend()
+	a.road.Mend()
+	b.road.Mend()
 	took := w.eventually("both know both silences", func() bool { return a.silences() == "a x, b y" && b.silences() == "a x, b y" })
 	t.Logf("all is on both %v after they hear each other again", took.Round(10*time.Millisecond))
 	load(20, "two", a, b)

@@ -1,4 +1,5 @@
-package pair_test
+// Package road is a way between two processes that a test can cut and mend.
+package road
 
 import (
 	"io"
@@ -7,22 +8,23 @@ import (
 	"testing"
 )
 
-// road is the way to an address, which can be cut and mended.
-type road struct {
-	address, to string
+// Road is the way to an address by way of another.
+type Road struct {
+	Address string // whoever connects there comes out at the other end
 
 	mu    sync.Mutex
 	shut  bool
 	conns []net.Conn
 }
 
-func newRoad(t *testing.T, to string) *road {
+// New opens a road. It is closed with the test.
+func New(t *testing.T, to string) *Road {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &road{address: l.Addr().String(), to: to}
+	r := &Road{Address: l.Addr().String()}
 	var open sync.WaitGroup
 	open.Go(func() {
 		for {
@@ -47,13 +49,13 @@ func newRoad(t *testing.T, to string) *road {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		r.cut()
+		r.Cut()
 		open.Wait()
 	})
 	return r
 }
 
-func (r *road) take(conns ...net.Conn) {
+func (r *Road) take(conns ...net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.conns = append(r.conns, conns...)
@@ -62,22 +64,23 @@ func (r *road) take(conns ...net.Conn) {
 	}
 }
 
-// cut ends all connections, and those to come until it is mended.
-func (r *road) cut() {
+// Cut ends all connections, and those to come until it is mended.
+func (r *Road) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shut = true
 	r.close()
 }
 
-func (r *road) close() {
+func (r *Road) close() {
 	for _, c := range r.conns {
 		_ = c.Close()
 	}
 	r.conns = nil
 }
 
-func (r *road) mend() {
+// Mend lets connections through again.
+func (r *Road) Mend() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shut = false
