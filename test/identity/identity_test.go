@@ -170,6 +170,15 @@ func start(t *testing.T, ids enroll.Identities) (end func() error) {
 	})
 }
 
+// during returns a context that ends after d, and has no deadline: gRPC would
+// keep a deadline by timers of its own, which may be first.
+func during(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	timer := time.AfterFunc(d, cancel)
+	t.Cleanup(func() { timer.Stop() })
+	return ctx
+}
+
 // stream streams frames, one each period until ctx ends, as agents do: what is
 // not acknowledged is sent again over the next stream. It returns the longest
 // that a frame has waited, and why streams ended.
@@ -250,8 +259,7 @@ func TestRenewalsLeaveNoGap(t *testing.T) {
 				v := vouch(t, l, tt.lifetime, dial)
 				ids := v.open("a", v.invite(identity.TokenOptions{Node: "a"}))
 				end := start(t, ids)
-				ctx, cancel := context.WithTimeout(t.Context(), tt.lasts)
-				defer cancel()
+				ctx := during(t, tt.lasts)
 				worst, ends := v.stream(ctx, ids, tt.period)
 				if err := end(); err != nil {
 					t.Error(err)
@@ -452,9 +460,7 @@ func TestARevokedNodeComesBackWithATokenOfItsName(t *testing.T) {
 
 		ids = v.open("a", v.invite(identity.TokenOptions{Node: "a"}))
 		end = start(t, ids)
-		again, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if _, ends := v.stream(again, ids, time.Second); len(ends) > 0 {
+		if _, ends := v.stream(during(t, 10*time.Second), ids, time.Second); len(ends) > 0 {
 			t.Errorf("with a new token: %v", ends)
 		}
 		if err := end(); err != nil {
