@@ -93,6 +93,9 @@ func (r *recorder) register(reg prometheus.Registerer) error {
 			Name: "plimsoll_alerting_history_bytes", Help: "What the alert history takes on disk.",
 		}, func() float64 { return float64(r.disk.Bytes()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "plimsoll_alerting_history_expired_total", Help: "Events of the alert history that had to go for its bytes or its age.",
+		}, func() float64 { return float64(r.disk.Dropped()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "plimsoll_alerting_history_damaged_lines_total", Help: "Lines of the alert history that could not be read.",
 		}, func() float64 { return float64(r.disk.Damaged()) }),
 	} {

@@ -84,6 +84,9 @@ type Silence struct {
 // them compare as text.
 const stamp = "2006-01-02T15:04:05.000Z"
 
+// begins is what is before it in a line.
+const begins = `{"at":"`
+
 // MarshalJSON puts the time first, in the form of stamp.
 func (e Event) MarshalJSON() ([]byte, error) {
 	type plain Event

@@ -20,10 +20,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
+
+	"github.com/plimsoll-io/plimsoll/internal/linelog"
 )
 
 // Options say where a log is and how much it keeps.
@@ -36,21 +39,37 @@ type Options struct {
 
 // Log is a history on disk. Its methods may be called concurrently.
 type Log struct {
-	log *slog.Logger
+	log     *slog.Logger
+	disk    *linelog.Log
+	reading chan struct{} // one reader at a time, for the time it takes
 
 	mu      sync.Mutex
-	disk    *segments
 	damaged int
-	reading chan struct{} // one reader at a time, for the memory it takes
 }
 
 // Open opens the history in a directory, with all that it has.
 func Open(opts Options) (*Log, error) {
-	disk, err := openSegments(opts.Dir, cmp.Or(opts.MaxBytes, 64<<20), cmp.Or(opts.MaxAge, 30*24*time.Hour))
+	disk, err := linelog.Open(linelog.Options{
+		Dir: opts.Dir, Perm: 0o666,
+		MaxBytes: cmp.Or(opts.MaxBytes, 64<<20), MaxAge: cmp.Or(opts.MaxAge, 30*24*time.Hour), TimeOf: timeOf,
+	})
+	if err == nil {
+		err = disk.Trim()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open alert history: %w; make %s writable, or move it away to begin anew", err, opts.Dir)
 	}
 	return &Log{log: cmp.Or(opts.Log, slog.New(slog.DiscardHandler)), disk: disk, reading: make(chan struct{}, 1)}, nil
+}
+
+// timeOf is when a line was written: the time that it begins with.
+func timeOf(line []byte) time.Time {
+	text, ok := strings.CutPrefix(string(line[:min(len(line), len(begins)+len(stamp))]), begins)
+	at, err := time.Parse(stamp, text)
+	if !ok || err != nil {
+		return time.Time{} // a damaged line is found when it is read
+	}
+	return at
 }
 
 // Append writes events in one go. If it fails, none of them was kept.
@@ -64,9 +83,7 @@ func (l *Log) Append(events ...Event) error {
 		b.Write(line)
 		b.WriteByte('\n')
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.disk.append(b.Bytes(), time.Now()); err != nil {
+	if err := l.disk.Append(b.Bytes()); err != nil {
 		return fmt.Errorf("write alert history: %w", err)
 	}
 	return nil
@@ -74,20 +91,17 @@ func (l *Log) Append(events ...Event) error {
 
 // Trim drops what has become too old. Append does that too.
 func (l *Log) Trim() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.disk.trim(time.Now()); err != nil {
+	if err := l.disk.Trim(); err != nil {
 		return fmt.Errorf("drop old alert history: %w", err)
 	}
 	return nil
 }
 
 // Bytes is how much the history takes on disk.
-func (l *Log) Bytes() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.disk.bytes()
-}
+func (l *Log) Bytes() int64 { return l.disk.Bytes() }
+
+// Dropped is how many events had to go since Open, for the bytes or the age.
+func (l *Log) Dropped() int64 { return l.disk.Dropped() }
 
 // Damaged is how many lines could not be read so far.
 func (l *Log) Damaged() int {
@@ -97,11 +111,7 @@ func (l *Log) Damaged() int {
 }
 
 // Close ends the writing. Reading goes on working.
-func (l *Log) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.disk.close()
-}
+func (l *Log) Close() error { return l.disk.Close() }
 
 // replayed is how many of the last files Replay reads: a start must not take
 // longer the more there is to remember.
@@ -110,13 +120,12 @@ const replayed = 2
 // Replay calls f with the events of the last two files, the oldest first: at
 // least with the latest eighth of a full history.
 func (l *Log) Replay(f func(Event)) error {
-	all := l.listed()
+	all := l.disk.Segments()
 	for _, seg := range all[max(0, len(all)-replayed):] {
-		lines, err := seg.lines()
-		if err != nil {
-			return fmt.Errorf("read alert history: %w", err)
-		}
-		for line := range bytes.Lines(lines) {
+		for line, err := range seg.Forward() {
+			if err != nil {
+				return fmt.Errorf("read alert history: %w", err)
+			}
 			if e, ok := l.parse(line); ok {
 				f(e)
 			}
@@ -137,11 +146,11 @@ func (l *Log) Read(ctx context.Context, q Query) ([]Event, error) {
 	limit := cmp.Or(q.Limit, 100)
 	look := q.glance()
 	var found []Event
-	for _, seg := range slices.Backward(l.listed()) {
+	for _, seg := range slices.Backward(l.disk.Segments()) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if len(found) >= limit || !q.From.IsZero() && seg.newest.Before(q.From) {
+		if len(found) >= limit || !q.From.IsZero() && seg.Newest.Before(q.From) {
 			break
 		}
 		events, err := l.within(seg, q, look, limit-len(found))
@@ -156,21 +165,20 @@ func (l *Log) Read(ctx context.Context, q Query) ([]Event, error) {
 }
 
 // within returns the last events of a segment that q selects, the newest first.
-func (l *Log) within(seg segment, q Query, look func([]byte) bool, limit int) ([]Event, error) {
-	data, err := seg.lines()
-	if err != nil {
-		return nil, fmt.Errorf("read alert history: %w", err)
-	}
+func (l *Log) within(seg linelog.Segment, q Query, look func([]byte) bool, limit int) ([]Event, error) {
 	var found []Event
-	for len(data) > 0 && len(found) < limit {
-		start := bytes.LastIndexByte(data[:len(data)-1], '\n') + 1
-		line := data[start:]
-		data = data[:start]
-		if !look(line) {
+	for line, err := range seg.Backward() {
+		if err != nil {
+			return nil, fmt.Errorf("read alert history: %w", err)
+		}
+		if !look(line.Text) {
 			continue
 		}
 		if e, ok := l.parse(line); ok && q.matches(e) {
 			found = append(found, e)
+		}
+		if len(found) >= limit {
+			break
 		}
 	}
 	return found, nil
@@ -187,7 +195,7 @@ func (q Query) glance() func(line []byte) bool {
 		}
 	}
 	return func(line []byte) bool {
-		if rest, ok := bytes.CutPrefix(line, []byte(`{"at":"`)); ok && len(rest) > len(stamp) {
+		if rest, ok := bytes.CutPrefix(line, []byte(begins)); ok && len(rest) > len(stamp) {
 			at := string(rest[:len(stamp)])
 			if !q.From.IsZero() && at < from || !q.To.IsZero() && at > to {
 				return false
@@ -198,8 +206,8 @@ func (q Query) glance() func(line []byte) bool {
 }
 
 // parse reads a line, such as the one above. What is none is counted.
-func (l *Log) parse(line []byte) (Event, bool) {
-	e, err := parse(line)
+func (l *Log) parse(line linelog.Line) (Event, bool) {
+	e, err := parse(line.Text)
 	if err != nil {
 		l.mu.Lock()
 		l.damaged++
@@ -221,10 +229,4 @@ func parse(line []byte) (Event, error) {
 		return Event{}, errors.New("no time or no kind")
 	}
 	return e, nil
-}
-
-func (l *Log) listed() []segment {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.disk.list)
 }
