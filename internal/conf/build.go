@@ -107,7 +107,7 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode) *node {
 		if value.kind == null {
 			value = &node{kind: null, place: at, size: 1} // nothing stands nowhere: show the key
 		}
-		n.entries = append(n.entries, entry{key, at, value})
+		n.entries = append(n.entries, entry{key: key, place: at, value: value})
 		n.size += value.size
 	}
 	for _, m := range merged { // what the mapping says itself counts more

@@ -37,7 +37,7 @@ func (d *Doc) Decode(into any) Problems {
 	dec := decoder{doc: d}
 	dec.decode(d.root, "", v.Elem())
 	dec.problems.Sort()
-	return dec.problems
+	return d.attribute(dec.problems)
 }
 
 type decoder struct {
@@ -103,7 +103,7 @@ func (d *decoder) scalar(n *node, path string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		switch n.kind {
-		case text:
+		case text, word:
 			v.SetString(n.text)
 		case number, boolean:
 			d.want(n, path, "text", fmt.Sprintf("put it in quotes: %q", n.text))
@@ -111,28 +111,28 @@ func (d *decoder) scalar(n *node, path string, v reflect.Value) {
 			d.want(n, path, "text", "")
 		}
 	case reflect.Bool:
-		if n.kind != boolean {
+		if n.kind != boolean && (n.kind != word || n.text != "true" && n.text != "false") {
 			d.want(n, path, "true or false", "")
 			return
 		}
 		v.SetBool(strings.EqualFold(n.text, "true"))
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, err := strconv.ParseInt(n.text, 10, v.Type().Bits())
-		if err != nil || n.kind != number {
+		if err != nil || !n.numeric() {
 			d.want(n, path, "a whole number", unquoteHint(n))
 			return
 		}
 		v.SetInt(i)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		i, err := strconv.ParseUint(n.text, 10, v.Type().Bits())
-		if err != nil || n.kind != number {
+		if err != nil || !n.numeric() {
 			d.want(n, path, "a whole number, 0 or more", unquoteHint(n))
 			return
 		}
 		v.SetUint(i)
 	case reflect.Float32, reflect.Float64:
 		f, err := ParseNumber(n.text)
-		if err != nil || n.kind != number {
+		if err != nil || !n.numeric() {
 			d.want(n, path, "a number", unquoteHint(n))
 			return
 		}

@@ -19,4 +19,6 @@ type Doc struct {
 	file  string
 	lines []string // of the file as it was read, for showing a place
 	root  *node    // always a mapping
+
+	from, heir string // what Inherit was told
 }

@@ -10,6 +10,7 @@ const (
 	boolean
 	number
 	text // a scalar that is none of the above, or quoted
+	word // a scalar of a source without types: whatever its key wants
 	list
 	mapping
 )
@@ -36,7 +37,18 @@ type node struct {
 type entry struct {
 	key string
 	place
-	value *node
+	value     *node
+	inherited bool // from elsewhere in the file
+}
+
+// entry is the one of a key; nil if there is none.
+func (n *node) entry(key string) *entry {
+	for i := range n.entries {
+		if n.entries[i].key == key {
+			return &n.entries[i]
+		}
+	}
+	return nil
 }
 
 // String describes the node as messages do: "number 5", "a list".
@@ -55,5 +67,8 @@ func (n *node) String() string {
 	}
 	return Quote(n.text)
 }
+
+// numeric tells whether the node may be taken for a number.
+func (n *node) numeric() bool { return n.kind == number || n.kind == word }
 
 func width(s string) int { return utf8.RuneCountInString(s) }

@@ -11,7 +11,7 @@ import (
 // nearest value around it.
 func (d *Doc) At(path string, m Mistake) Problem {
 	at, _ := d.find(path)
-	return d.problem(at, path, m)
+	return d.problem(at, d.Origin(path), m)
 }
 
 // Has tells whether the file gives a value at path.

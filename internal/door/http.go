@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,6 +90,31 @@ func (h *HTTP) Close() error {
 		return err
 	}
 	return nil
+}
+
+// User is who sends a request, and whether that is proven: by a certificate, or by
+// the password of a user that the web configuration has. It counts only for what
+// has come through Run, which has turned everybody else away.
+func (h *HTTP) User(r *http.Request) (name string, proven bool) {
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		subject := r.TLS.VerifiedChains[0][0].Subject
+		name = cmp.Or(subject.CommonName, subject.String())
+		return name, name != ""
+	}
+	name, _, given := r.BasicAuth()
+	if !given || name == "" || h.opts.ConfigFile == "" {
+		return "", false
+	}
+	// The file is read at each request by those who ask for passwords as well.
+	data, err := os.ReadFile(h.opts.ConfigFile)
+	if err != nil {
+		return "", false
+	}
+	doc, err := conf.Parse(h.opts.ConfigFile, data)
+	if err != nil || !doc.Has("basic_auth_users."+name) {
+		return "", false
+	}
+	return name, true
 }
 
 // Run serves until ctx ends, then lets what is in flight finish for a while.
