@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -21,19 +22,32 @@ const (
 
 // checker finds what is wrong with the meaning of a file.
 type checker struct {
-	opts  Options
-	has   func(path string) bool // whether the file itself gives a value
-	found []finding
+	opts     Options
+	has      func(path string) bool // whether the file itself gives a value
+	found    []finding
+	warnings []finding
+	facts    map[string]Facts // of the queries, by their paths
 }
 
 // finding is a mistake under its path.
 type finding struct {
 	path string
 	conf.Mistake
+	at int // offset in the text of the value; -1 for the value as a whole
 }
 
 func (c *checker) fail(path, what, hint string) {
-	c.found = append(c.found, finding{path, conf.Mistake{What: what, Hint: hint}})
+	c.found = append(c.found, finding{path, conf.Mistake{What: what, Hint: hint}, -1})
+}
+
+// wrong is fail for a query.
+func (c *checker) wrong(path string, err error) {
+	f := finding{path, conf.Mistake{What: err.Error()}, -1}
+	var q *QueryError
+	if errors.As(err, &q) {
+		f.at = q.At
+	}
+	c.found = append(c.found, f)
 }
 
 func (c *checker) file(f *File) {
@@ -47,6 +61,11 @@ func (c *checker) file(f *File) {
 	if len(f.Apps) == 0 && !c.has("apps") {
 		c.fail("apps", "is missing", "add a policy, or an empty list: apps: []")
 	}
+	for _, key := range []string{"name", "target.service", "target.name", "target.app"} {
+		if c.has("defaults." + key) {
+			c.fail("defaults."+key, "belongs to one policy alone", "move it to that one")
+		}
+	}
 	names, targets := map[string]int{}, map[string]int{}
 	for i := range f.Apps {
 		a, path := &f.Apps[i], fmt.Sprintf("apps[%d]", i)
@@ -56,7 +75,7 @@ func (c *checker) file(f *File) {
 		} else {
 			names[a.Name] = i
 		}
-		if first, again := targets[a.Target.String()]; again && a.Target.Service != "" {
+		if first, again := targets[a.Target.String()]; again && a.Target.String() != a.Target.Driver {
 			c.fail(path+".target", fmt.Sprintf("%s is already controlled by apps[%d]", a.Target, first), "one workload takes one policy; put all signals into that one")
 		} else {
 			targets[a.Target.String()] = i
@@ -64,10 +83,7 @@ func (c *checker) file(f *File) {
 	}
 }
 
-var (
-	appName     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-	serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-)
+var appName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 func (c *checker) app(a *App, path string) {
 	switch {
@@ -85,6 +101,7 @@ func (c *checker) app(a *App, path string) {
 	c.out(a.Out, path+".out")
 	c.in(a.In, a, path+".in")
 	c.schedules(a, path)
+	c.ahead(a, path)
 	c.care(a, path)
 	if p := a.Panic; p != nil {
 		if !(p.Threshold >= 1.1 && p.Threshold <= 10) {
@@ -102,7 +119,7 @@ func (c *checker) app(a *App, path string) {
 	names := map[string]int{}
 	for i := range a.Signals {
 		s, path := &a.Signals[i], fmt.Sprintf("%s.signals[%d]", path, i)
-		c.signal(s, a.Min, path)
+		c.signal(s, a.Target.Driver, path)
 		if first, again := names[s.Name]; again && s.Name != "" {
 			c.fail(path+".name", fmt.Sprintf("%s is the name of signals[%d] already", conf.Quote(s.Name), first), "give each signal its own")
 		} else {
@@ -137,25 +154,9 @@ func (c *checker) care(a *App, path string) {
 	}
 }
 
-func (c *checker) target(t Target, path string) {
-	later := []string{"docker", "compose", "kubernetes", "marathon", "webhook", "exec"}
-	if m, ok := oneOf(t.Driver, c.opts.Drivers, later); !ok {
-		c.fail(path+".driver", m.What, m.Hint)
-	}
-	switch {
-	case t.Service == "":
-		c.fail(path+".service", "is missing", "name the service with its stack, as docker service ls does")
-	case !serviceName.MatchString(t.Service):
-		c.fail(path+".service", conf.Quote(t.Service)+" is not the name of a service", "use up to 63 letters, digits, dots, dashes and underscores")
-	}
-}
-
-// bounds checks the numbers of replicas. 0 is not offered as a minimum: nothing
-// could tell that a workload without replicas is wanted again.
+// bounds checks the numbers of replicas.
 func (c *checker) bounds(a *App, path string) {
-	if a.Min < 1 {
-		c.fail(path+".min", fmt.Sprintf("must be 1 or more, got %d", a.Min), "this version does not scale to zero")
-	}
+	c.zero(a, path)
 	switch {
 	case a.Max == 0 && !c.has(path+".max"):
 		c.fail(path+".max", "is missing", "say how many replicas the platform can carry")

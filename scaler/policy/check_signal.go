@@ -12,7 +12,7 @@ import (
 // alone.
 const Crossing = 0.95
 
-func (c *checker) signal(s *Signal, least int, path string) {
+func (c *checker) signal(s *Signal, driver, path string) {
 	m, known := oneOf(string(s.Type), []string{string(Track), string(Threshold), string(Steps), string(Desired)}, nil)
 	if !known {
 		c.fail(path+".type", m.What, m.Hint)
@@ -37,10 +37,11 @@ func (c *checker) signal(s *Signal, least int, path string) {
 	if s.applies("window") {
 		c.between(path+".window", s.Window, 2*time.Second, time.Hour)
 	}
-	c.source(s, path)
+	c.source(s, driver, path)
+	c.trust(s, path)
 	switch s.Type {
 	case Threshold:
-		c.threshold(s, least, path)
+		c.threshold(s, path)
 	case Steps:
 		c.rows(s, path)
 	case Desired:
@@ -53,14 +54,17 @@ func (c *checker) signal(s *Signal, least int, path string) {
 }
 
 // source checks where the readings come from.
-func (c *checker) source(s *Signal, path string) {
+func (c *checker) source(s *Signal, driver, path string) {
+	bases := []string{string(Limit), string(Cores)}
+	if s.Source == Memory {
+		bases[1] = string(Bytes)
+	}
+	if driver == "kubernetes" {
+		bases = append(bases, string(Request))
+	}
 	switch s.Source {
-	case CPU:
-		if m, ok := oneOf(string(s.Of), []string{string(Limit), string(Cores)}, []string{"request"}); !ok {
-			c.fail(path+".of", m.What, m.Hint)
-		}
-	case Memory:
-		if m, ok := oneOf(string(s.Of), []string{string(Limit), string(Bytes)}, []string{"request"}); !ok {
+	case CPU, Memory:
+		if m, ok := oneOf(string(s.Of), bases, []string{string(Request)}); !ok {
 			c.fail(path+".of", m.What, m.Hint)
 		}
 	case Query:
@@ -68,12 +72,7 @@ func (c *checker) source(s *Signal, path string) {
 			c.fail(path+".query", "is missing", "source query needs PromQL")
 			return
 		}
-		if c.opts.CheckQuery == nil {
-			return
-		}
-		if err := c.opts.CheckQuery(s.Query); err != nil {
-			c.fail(path+".query", err.Error(), "")
-		}
+		s.Back = c.query(s.Query, path+".query").Back
 	}
 }
 
@@ -100,31 +99,15 @@ func (c *checker) track(s *Signal, path string) {
 	}
 }
 
-func (c *checker) threshold(s *Signal, least int, path string) {
+func (c *checker) threshold(s *Signal, path string) {
 	units := s.units()
 	sound := c.amount(path+".max", s.Max, units)
 	sound = c.amount(path+".min", s.Min, units) && sound
 	c.count(path+".step_out", s.StepOut, maxStep)
 	c.count(path+".step_in", s.StepIn, maxStep)
 	c.count(path+".samples", s.Samples, maxSamples)
-	if sound && s.StepIn > 0 && least > 0 {
-		c.flap(s, least, path)
-	}
-}
-
-// flap looks for a step in that would call for a step out. It is the last step
-// down to the minimum that raises the reading most: of c replicas that leave
-// c−step, each carries c/(c−step) times what it did. Next never takes such a
-// step, so the workload would stay where nobody expects it to.
-func (c *checker) flap(s *Signal, least int, path string) {
-	from := least + s.StepIn
-	after := s.Min.Value * float64(from) / float64(least)
-	switch {
-	case s.Min.Value >= s.Max.Value:
+	if sound && s.Min.Value >= s.Max.Value {
 		c.fail(path+".min", fmt.Sprintf("%s is not below max %s", s.Min, s.Max), "leave room between the two")
-	case after > s.Max.Value*Crossing:
-		c.fail(path, fmt.Sprintf("flaps: at %d replicas, in %d->%d turns %s into %s, too near max %s",
-			from, from, least, s.Min, Amount{after, s.Min.Unit}, s.Max), "raise max, lower min, lower step_in, or use type track")
 	}
 }
 
@@ -137,7 +120,7 @@ func (s *Signal) units() []Unit {
 		return []Unit{Share}
 	case s.Source == Query:
 		return []Unit{Plain, Size}
-	case s.Of == Limit:
+	case s.Of == Limit || s.Of == Request:
 		return []Unit{Share}
 	case s.Of == Bytes:
 		return []Unit{Size}

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 )
@@ -13,10 +15,31 @@ type Options struct {
 	Ceiling int
 	// Drivers that targets may name; nil stands for swarm alone.
 	Drivers []string
-	// CheckQuery complains of a query that does not parse; nil takes any. It
-	// is handed in because PromQL's parser belongs to the collector.
-	CheckQuery func(query string) error
+	// CheckQuery reads a query; nil takes any. An error that is a *QueryError
+	// knows its place. It is handed in because PromQL's parser belongs to the
+	// collector.
+	CheckQuery func(query string) (Facts, error)
+	// Retention is how long the collector keeps samples; 0 if that is not known.
+	Retention time.Duration
 }
+
+// Facts are what a query tells before anybody asks it.
+type Facts struct {
+	// Back is how far it looks back at most: its ranges and offsets.
+	Back time.Duration
+	// Many tells that it may return more than one series.
+	Many bool
+	// Bare are counters that it takes as they are, without their rate.
+	Bare []string
+}
+
+// QueryError is a query that does not parse.
+type QueryError struct {
+	At   int // offset in it, in bytes
+	What string
+}
+
+func (e *QueryError) Error() string { return e.What }
 
 // Parse is Load for the bytes of a file. The error is of type conf.Problems.
 func Parse(file string, data []byte, opts Options) (*File, error) {
@@ -38,9 +61,11 @@ func Load(doc *conf.Doc, opts Options) (*File, conf.Problems) {
 		opts.Drivers = []string{"swarm"}
 	}
 	var f File
-	problems := doc.Decode(&f)
+	problems := doc.Inherit("defaults", "apps")
+	problems = append(problems, doc.Decode(&f)...)
 	for i := range f.Apps {
 		f.Apps[i].Ceiling = opts.Ceiling
+		f.Apps[i].Target.complete()
 		for j := range f.Apps[i].Signals {
 			path := fmt.Sprintf("apps[%d].signals[%d].", i, j)
 			f.Apps[i].Signals[j].complete(func(key string) bool { return doc.Has(path + key) })
@@ -48,16 +73,32 @@ func Load(doc *conf.Doc, opts Options) (*File, conf.Problems) {
 	}
 	c := checker{opts: opts, has: doc.Has}
 	c.file(&f)
+	unread, told := slices.Clip(problems), map[string]bool{}
 	for _, m := range c.found {
-		if !spoiled(problems, m.path) {
-			problems = append(problems, doc.At(m.path, m.Mistake))
+		if !told[m.path] && !spoiled(unread, doc.Origin(m.path)) {
+			told[m.path] = true // one thing is wrong with a value at a time
+			problems = append(problems, m.in(doc))
 		}
 	}
 	problems.Sort()
 	if len(problems) > 0 {
-		return nil, problems
+		return nil, problems.Once()
 	}
+	c.lint(&f)
+	for _, m := range c.warnings {
+		f.Warnings = append(f.Warnings, m.in(doc))
+	}
+	f.Warnings.Sort()
+	f.Warnings = f.Warnings.Once()
 	return &f, nil
+}
+
+// in is the finding in its place.
+func (f finding) in(doc *conf.Doc) conf.Problem {
+	if f.at >= 0 {
+		return doc.Inside(f.path, f.at, f.Mistake)
+	}
+	return doc.At(f.path, f.Mistake)
 }
 
 // spoiled tells whether the value at path, or what it is part of, could not

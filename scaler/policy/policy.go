@@ -22,8 +22,14 @@ const DefaultCeiling = 500
 type File struct {
 	// Version is always plimsoll.scaler/v1.
 	Version string `yaml:"version"`
+	// Defaults are what the apps have that do not say otherwise: any of their keys,
+	// at any depth; lists are taken as a whole.
+	Defaults App `yaml:"defaults"`
 	// Apps are the policies, one for each workload.
 	Apps []App `yaml:"apps"`
+
+	// Warnings are about what is valid and yet hardly meant.
+	Warnings conf.Problems `yaml:"-"`
 }
 
 // Mode is how far a policy may go.
@@ -78,114 +84,24 @@ type App struct {
 	// Where they overlap, the highest floor and the lowest ceiling hold, and the
 	// floor if they meet. 64 at most.
 	Schedules []Schedule `yaml:"schedules" json:"schedules,omitempty"`
+	// Events are surges that are known beforehand. 64 at most.
+	Events []Event `yaml:"events" json:"events,omitempty"`
+	// Forecast lifts the floor ahead of what history says will come; nil for none.
+	Forecast *Forecast `yaml:"forecast" json:"forecast,omitempty"`
+	// AllowZero lets the policy ask for no replica at all; nil if it may not.
+	AllowZero *AllowZero `yaml:"allow_zero" json:"allow_zero,omitempty"`
+	// StuckAfter is how long after growth replicas may take until they are ready,
+	// 1m to 24h: if most of what was added is not by then, and some fail, only floors
+	// make it grow any more.
+	// 0 stands for three times as long as they usually take, 5m at least.
+	StuckAfter time.Duration `yaml:"stuck_after" json:"stuck_after,omitempty"`
+	// Needs is what one replica takes of a host; nil if the platform knows.
+	Needs *Needs `yaml:"needs" json:"needs,omitempty"`
 
 	// Ceiling is the scaler's absolute number of replicas, not of the file: a
 	// signal that asks for more is taken for broken, and refused. 0 stands for
 	// DefaultCeiling.
 	Ceiling int `yaml:"-" json:"ceiling,omitempty"`
-}
-
-// Target names a workload on a platform.
-type Target struct {
-	// Driver speaks to the platform. This version has swarm.
-	Driver string `yaml:"driver" json:"driver"`
-	// Service is the full name of a Swarm service, with its stack:
-	// "shop_web".
-	Service string `yaml:"service" json:"service"`
-}
-
-// String is the target as people and messages name it: "swarm/shop_web".
-func (t Target) String() string { return t.Driver + "/" + t.Service }
-
-// Type is how a signal turns readings into a number of replicas.
-type Type string
-
-// The types of signals.
-const (
-	Track     Type = "track"     // as many as keep each replica at its target
-	Threshold Type = "threshold" // a step out above max, a step in below min
-	Steps     Type = "steps"     // a ladder: the further beyond, the more
-	Desired   Type = "desired"   // the reading is the number of replicas
-)
-
-// Source is where a signal's readings come from.
-type Source string
-
-// The sources of signals.
-const (
-	CPU    Source = "cpu"    // CPU time of the workload's containers
-	Memory Source = "memory" // their working set
-	Query  Source = "query"  // any PromQL query
-)
-
-// Base is what a cpu or memory reading is measured in.
-type Base string
-
-// The bases of readings.
-const (
-	Limit Base = "limit" // share of the container's limit, 1 is all of it
-	Cores Base = "cores" // CPU seconds per second
-	Bytes Base = "bytes" // bytes
-)
-
-// Kind is what the readings of a tracking signal are.
-type Kind string
-
-// The kinds of readings.
-const (
-	Utilization Kind = "utilization" // share of the limit, one for each replica
-	Average     Kind = "average"     // one for each replica, or their mean
-	Total       Kind = "total"       // one for the whole workload
-)
-
-// Signal is one thing a policy goes by. Which fields apply depends on Type and
-// Source; a field that does not apply is a mistake, not ignored.
-type Signal struct {
-	// Name of the signal, unique in the policy; the source is its name if the
-	// file gives none.
-	Name string `yaml:"name" json:"name"`
-	// Type is track unless the file says otherwise.
-	Type Type `yaml:"type" json:"type"`
-	// Source is cpu, memory or query.
-	Source Source `yaml:"source" json:"source"`
-	// Of is what cpu and memory are measured in: limit, or cores for cpu, or
-	// bytes for memory.
-	Of Base `yaml:"of" json:"of,omitempty"`
-	// Query is PromQL, for source query. With kind total, and for every type but
-	// track, it returns one series; with kind average or utilization one for each
-	// replica, or one that is their mean.
-	Query string `yaml:"query" json:"query,omitempty"`
-	// Kind of readings, for type track: utilization for a share of the limit,
-	// average for cores and bytes, total for a query unless the file says
-	// otherwise.
-	Kind Kind `yaml:"kind" json:"kind,omitempty"`
-	// Target is what one replica is to carry, for type track: above 0, a
-	// percentage for kind utilization, a size for memory in bytes.
-	Target Amount `yaml:"target" json:"target,omitzero"`
-	// Saturation is what a tracking cpu signal of the limit makes of replicas that
-	// have nothing left: how much they would need cannot be seen any more.
-	Saturation Saturation `yaml:"saturation" json:"saturation,omitzero"`
-	// Max is the value above which a threshold grows the workload.
-	Max Amount `yaml:"max" json:"max,omitzero"`
-	// Min is the value below which a threshold shrinks the workload.
-	Min Amount `yaml:"min" json:"min,omitzero"`
-	// StepOut is how many replicas a threshold adds, 1 to 100.
-	StepOut int `yaml:"step_out" json:"step_out,omitempty"`
-	// StepIn is how many replicas a threshold removes, 1 to 100.
-	StepIn int `yaml:"step_in" json:"step_in,omitempty"`
-	// Rows are the ladder of type steps: of those above which the reading is, the
-	// one that asks for most counts, of those below, the one for least. 1 to 16.
-	Rows []Row `yaml:"rows" json:"rows,omitempty"`
-	// Window is the time readings are averaged over, 2s to 1h: of a threshold
-	// one of the windows that Samples counts, of any other cpu signal the range of
-	// the rate. Nothing else has one.
-	Window time.Duration `yaml:"window" json:"window,omitempty"`
-	// Samples is how many windows in a row must lie beyond a threshold, 1 to
-	// 60.
-	Samples int `yaml:"samples" json:"samples,omitempty"`
-	// MaxAge is the age up to which a reading counts, 2s to 10m. It also bounds
-	// how far back a query may look for the last sample of a series.
-	MaxAge time.Duration `yaml:"max_age" json:"max_age"`
 }
 
 // Panic is when a surge is one, and what it may do: it grows past the out window
@@ -204,15 +120,6 @@ type Panic struct {
 // SetDefaults is for conf, which calls it before it reads a panic.
 func (p *Panic) SetDefaults() { *p = Panic{Threshold: 2, Hold: time.Minute} }
 
-// Saturation is when replicas count as full, and how many times as many as are
-// ready are then asked for.
-type Saturation struct {
-	// Above is the mean share of the limit from which they do, 50% to 100%.
-	Above conf.Percent `yaml:"above" json:"above"`
-	// Boost is the factor, 1 to 10; 1 for none.
-	Boost float64 `yaml:"boost" json:"boost"`
-}
-
 // Out is how a workload grows.
 type Out struct {
 	// Tolerance is the share above target at which nothing happens yet, 0% to
@@ -223,6 +130,9 @@ type Out struct {
 	Window time.Duration `yaml:"window" json:"window"`
 	// Rate bounds the growth; every entry holds.
 	Rate []Rate `yaml:"rate" json:"rate"`
+	// Lead is how far ahead a steady trend of the load is carried: as long as
+	// replicas take to start with auto, 0s to 10m.
+	Lead Span `yaml:"lead" json:"lead"`
 }
 
 // In is how a workload shrinks.
@@ -238,6 +148,10 @@ type In struct {
 	// Cooldown is how long after any change, whoever made it, nothing shrinks, 0s
 	// to 24h.
 	Cooldown time.Duration `yaml:"cooldown" json:"cooldown"`
+	// Settle is how long a signal that was not heard must be heard again before
+	// anything shrinks: with auto as long as its query looks back, and a minute
+	// more. 0s to 1h.
+	Settle Span `yaml:"settle" json:"settle"`
 }
 
 // DuringUpdate is what may happen during a rollout.

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -72,5 +73,46 @@ func TestAnAmountIsWrittenForPeople(t *testing.T) {
 		if got := a.String(); got != want {
 			t.Errorf("%s is written as %s, want %s", text, got, want)
 		}
+	}
+}
+
+func TestASignalKnowsHowFarItLooksBack(t *testing.T) {
+	tests := map[string]struct {
+		signal string
+		want   time.Duration
+	}{
+		"the range of the rate of CPU":           {"{source: cpu, target: 60%, window: 30s}", 30 * time.Second},
+		"that of a threshold is its own":         {"{source: cpu, type: threshold, max: 80%, min: 20%}", 5 * time.Second},
+		"memory is read as it is":                {"{source: memory, target: 60%}", 0},
+		"a query that asks for now":              {"{source: query, query: sum(x), target: 6}", 0},
+		"a range":                                {"{source: query, query: 'sum(rate(x[5m]))', target: 6}", 5 * time.Minute},
+		"a range and an offset":                  {"{source: query, query: 'sum(rate(x[1h30m] offset 1d))', target: 6}", 25*time.Hour + 30*time.Minute},
+		"a range of ranges":                      {"{source: query, query: 'max_over_time(sum(rate(x[ 5m ]))[1h:1m])', target: 6}", 65 * time.Minute},
+		"a matcher is no range":                  {`{source: query, query: 'sum(x{a=~"[0-9]+m"})', target: 6}`, 0},
+		"no query looks back more than a year":   {"{source: query, query: 'sum(rate(x[99999999y]))', target: 6}", 365 * 24 * time.Hour},
+		"nor does any number of ranges in it":    {"{source: query, query: 'sum(rate(x[1y])) + sum(rate(x[1y]))', target: 6}", 365 * 24 * time.Hour},
+		"nor is one taken that is beyond digits": {"{source: query, query: 'sum(rate(x[" + strings.Repeat("9", 400) + "s]))', target: 6}", 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			file, problems := load(t, strings.Replace(shop, "{source: cpu, target: 60%}", tt.signal, 1), policy.Options{})
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			if got := file.Apps[0].Signals[0].LookBack(); got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAParserKnowsBetter(t *testing.T) {
+	opts := policy.Options{CheckQuery: func(string) (policy.Facts, error) { return policy.Facts{Back: 7 * time.Minute}, nil }}
+	file, problems := load(t, strings.Replace(shop, "{source: cpu, target: 60%}", "{source: query, query: 'x[5m]', target: 6}", 1), opts)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if got := file.Apps[0].Signals[0].LookBack(); got != 7*time.Minute {
+		t.Error(got)
 	}
 }

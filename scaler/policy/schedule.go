@@ -39,15 +39,16 @@ type Schedule struct {
 	// Ramp is the time in which Floor grows from nothing to its number.
 	Ramp time.Duration `yaml:"ramp" json:"ramp,omitempty"`
 	// Lead is how long before the window its floor applies, so that replicas
-	// are ready when it opens. 0s to 1h; 1m if the file does not say.
-	Lead time.Duration `yaml:"lead" json:"lead"`
+	// are ready when it opens: with auto as long as they take to start, and an
+	// interval more. 0s to 1h.
+	Lead Span `yaml:"lead" json:"lead"`
 
 	spec cron.Schedule  // of Cron; nil until compiled
 	zone *time.Location // of TZ
 }
 
 // SetDefaults is for conf, which calls it before it reads a schedule.
-func (s *Schedule) SetDefaults() { *s = Schedule{Lead: time.Minute} }
+func (s *Schedule) SetDefaults() { *s = Schedule{Lead: Span{Auto: true}} }
 
 // mostDuration bounds a window, and with it how far back one looks.
 const mostDuration = 7 * 24 * time.Hour
@@ -81,7 +82,7 @@ func (s Schedule) Opened(now time.Time) (at time.Time, open bool) {
 			return time.Time{}, false
 		}
 	}
-	earliest := now.Add(-s.Duration) // opened then, it is just closed
+	earliest := now.Add(-min(s.Duration, mostDuration)) // opened then, it is just closed
 	// A day before is enough: no clock was ever changed by more.
 	face := onFace(earliest.Add(-mostShift), s.zone)
 	for {
@@ -133,18 +134,18 @@ func fromFace(face time.Time, zone *time.Location) time.Time {
 
 // Least is the floor at now: that of a window that is open, or that will be
 // within the lead; 0 if there is none.
-func (s Schedule) Least(now time.Time) int {
+func (s Schedule) Least(now time.Time, lead time.Duration) int {
 	floor := max(s.Floor, s.Exact)
 	if floor == 0 {
 		return 0
 	}
 	at, open := s.Opened(now)
 	if !open {
-		if at, open = s.Opened(now.Add(s.Lead)); !open {
+		if at, open = s.Opened(now.Add(lead)); !open {
 			return 0
 		}
 	}
-	if since := now.Add(s.Lead).Sub(at); s.Ramp > 0 && since < s.Ramp {
+	if since := now.Add(lead).Sub(at); s.Ramp > 0 && since < s.Ramp {
 		return int(float64(floor) * max(float64(since), 0) / float64(s.Ramp))
 	}
 	return floor
@@ -163,11 +164,25 @@ func (s Schedule) Most(now time.Time) (int, bool) {
 	return ceiling, open
 }
 
+// Prewarm is how long before it is needed a replica has to be asked for, where
+// replicas take boot to start; 0 if that is not known, for which auto stands for
+// a minute. An hour at most.
+func (a App) Prewarm(lead Span, boot time.Duration) time.Duration {
+	switch {
+	case !lead.Auto:
+		return lead.Time
+	case boot <= 0:
+		return time.Minute
+	}
+	return min(boot+a.Interval, time.Hour)
+}
+
 // Scheduled is the highest floor of the schedules at now and the lowest ceiling,
-// each with the name of its schedule; 0 where there is none.
-func (a App) Scheduled(now time.Time) (floor int, lifts string, ceiling int, holds string) {
+// each with the name of its schedule; 0 where there is none. Replicas take boot
+// to start; 0 if that is not known.
+func (a App) Scheduled(now time.Time, boot time.Duration) (floor int, lifts string, ceiling int, holds string) {
 	for _, s := range a.Schedules {
-		if n := s.Least(now); n > floor {
+		if n := s.Least(now, a.Prewarm(s.Lead, boot)); n > floor {
 			floor, lifts = n, s.Name
 		}
 		if n, open := s.Most(now); open && (ceiling == 0 || n < ceiling) {
@@ -184,18 +199,11 @@ func (c *checker) schedules(a *App, path string) {
 	names := map[string]int{}
 	for i := range a.Schedules {
 		s, path := &a.Schedules[i], fmt.Sprintf("%s.schedules[%d]", path, i)
-		switch first, again := names[s.Name]; {
-		case !appName.MatchString(s.Name):
-			c.fail(path+".name", conf.Quote(s.Name)+" is not a name", "use up to 63 letters, digits, dots, dashes and underscores")
-		case again:
-			c.fail(path+".name", fmt.Sprintf("%s is the name of schedules[%d] already", conf.Quote(s.Name), first), "give each schedule its own")
-		default:
-			names[s.Name] = i
-		}
+		c.unique(names, s.Name, i, path+".name", "schedules", "schedule")
 		c.opens(s, path)
 		c.between(path+".duration", s.Duration, time.Minute, mostDuration)
 		c.between(path+".ramp", s.Ramp, 0, max(s.Duration, 0))
-		c.between(path+".lead", s.Lead, 0, time.Hour)
+		c.between(path+".lead", s.Lead.Time, 0, time.Hour)
 		c.replicas(s, a, path)
 	}
 }
@@ -208,11 +216,7 @@ func (c *checker) opens(s *Schedule, path string) {
 	case s.Cron != "" && s.AtText != "":
 		c.fail(path+".at", "is there besides cron", "make two schedules of them")
 	case s.AtText != "":
-		at, err := time.Parse(time.RFC3339, s.AtText)
-		if err != nil {
-			c.fail(path+".at", conf.Quote(s.AtText)+" is not a time with its offset", "write it like 2026-11-11T00:00:00+08:00")
-		}
-		s.At = at
+		s.At = c.at(path+".at", s.AtText)
 		if s.TZ != "" {
 			c.fail(path+".tz", "does nothing beside at, which has its offset", "remove it")
 		}

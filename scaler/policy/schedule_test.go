@@ -72,7 +72,7 @@ func TestAScheduleIsAState(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			a := scheduled(t, tt.schedule)
-			floor, _, ceiling, _ := a.Scheduled(in(t, tt.zone, tt.at))
+			floor, _, ceiling, _ := a.Scheduled(in(t, tt.zone, tt.at), 0)
 			if floor != tt.floor || ceiling != tt.cap {
 				t.Errorf("floor %d, ceiling %d; want %d and %d", floor, ceiling, tt.floor, tt.cap)
 			}
@@ -87,7 +87,7 @@ func TestATimeThatClocksShowTwiceOpensOnce(t *testing.T) {
 	for offset, want := range map[time.Duration]int{
 		-time.Second: 0, 0: 3, 30*time.Minute - 1: 3, 30 * time.Minute: 0, time.Hour: 0, 80 * time.Minute: 0,
 	} {
-		if floor, _, _, _ := a.Scheduled(first.Add(offset)); floor != want {
+		if floor, _, _, _ := a.Scheduled(first.Add(offset), 0); floor != want {
 			t.Errorf("%v after it opened: floor %d, want %d", offset, floor, want)
 		}
 	}
@@ -104,7 +104,7 @@ func TestAScheduleSurvivesJSON(t *testing.T) {
 	if err := json.Unmarshal(data, &again); err != nil {
 		t.Fatal(err)
 	}
-	if floor, by, _, _ := again.Scheduled(in(t, "Asia/Shanghai", "2026-06-01 20:00:00")); floor != 20 || by != "evening" {
+	if floor, by, _, _ := again.Scheduled(in(t, "Asia/Shanghai", "2026-06-01 20:00:00"), 0); floor != 20 || by != "evening" {
 		t.Errorf("floor %d by %q", floor, by)
 	}
 }
@@ -195,5 +195,47 @@ func TestMistakesInSchedules(t *testing.T) {
 				t.Errorf("%s\nwant one with %q", problems.Render(), tt.want)
 			}
 		})
+	}
+}
+
+func TestALeadIsAsLongAsReplicasTakeToStart(t *testing.T) {
+	a := scheduled(t, `{name: n, cron: "0 8 * * *", duration: 1h, tz: UTC, floor: 3}`)
+	auto := a.Schedules[0].Lead
+	for _, tt := range []struct {
+		lead       policy.Span
+		boot, want time.Duration
+	}{
+		{auto, 0, time.Minute},
+		{auto, 90 * time.Second, 92 * time.Second}, // an interval more
+		{auto, 3 * time.Hour, time.Hour},
+		{policy.Span{}, 90 * time.Second, 0},
+		{policy.Span{Time: 5 * time.Minute}, 90 * time.Second, 5 * time.Minute},
+	} {
+		if got := a.Prewarm(tt.lead, tt.boot); got != tt.want {
+			t.Errorf("lead %s, boot %s: %s, want %s", tt.lead, tt.boot, got, tt.want)
+		}
+	}
+	opens := time.Date(2026, 6, 1, 8, 0, 0, 0, time.UTC)
+	for ahead, want := range map[time.Duration]int{92 * time.Second: 3, 93 * time.Second: 0} {
+		if floor, _, _, _ := a.Scheduled(opens.Add(-ahead), 90*time.Second); floor != want {
+			t.Errorf("%s before it opens the floor is %d, want %d", ahead, floor, want)
+		}
+	}
+}
+
+func TestASpanIsWrittenAsItIsRead(t *testing.T) {
+	for text, want := range map[string]string{"auto": "auto", "off": "off", "0s": "off", "90s": "1m30s", "1d": "24h"} {
+		var s policy.Span
+		if err := s.Set(text); err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(s)
+		var back policy.Span
+		if err == nil {
+			err = json.Unmarshal(data, &back)
+		}
+		if err != nil || string(data) != `"`+want+`"` || back != s {
+			t.Errorf("%s is written as %s and read as %v, error %v", text, data, back, err)
+		}
 	}
 }
