@@ -1,16 +1,15 @@
 package decide
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 // fallback is what is done once no signal could be heard for long enough.
-func (t *turn) fallback(n int, proposals []proposal) int {
-	for _, p := range proposals {
-		if p.okOut {
+func (t *turn) fallback(n int) int {
+	for i := range t.proposals {
+		if t.proposals[i].okOut {
 			t.state.Silent = time.Time{}
 			return n
 		}
@@ -24,40 +23,83 @@ func (t *turn) fallback(n int, proposals []proposal) int {
 	}
 	silent := t.obs.Now.Sub(t.state.Silent)
 	if silent < f.After {
-		t.stage("fallback", n, n, false, fmt.Sprintf("no signal was heard for %s, the fallback is after %s", short(silent), short(f.After)))
+		t.stage("fallback", n, n, false, because(CodeSilence, span(silent), span(f.After)))
 		return n
 	}
 	to := min(f.Replicas, t.ceiling())
 	if f.Action != policy.Exactly || !f.AllowIn {
 		to = max(to, n)
 	}
-	t.because = fmt.Sprintf("no signal was heard for %s, the fallback is %s %d", short(silent), f.Action, f.Replicas)
-	t.stage("fallback", n, to, to != n, t.because)
+	t.stage("fallback", n, to, to != n, because(CodeFallback, span(silent), word(f.Action), count(f.Replicas)))
+	t.speakAlone()
 	return to
 }
 
-// care keeps a workload from shrinking so soon after a change, and from going up
-// and down without end. Growth is none of its business.
+// care keeps a workload from shrinking so soon after a change, or while too much is
+// unknown, and from going up and down without end. It keeps one from growing where
+// nothing comes of it.
 func (t *turn) care(n int) int {
-	if n >= t.from {
+	switch {
+	case n == t.from:
 		return n
+	case n > t.from:
+		return t.progress(n)
 	}
-	to, reason := n, "no limit"
-	if last, cool := t.state.lastChange(), t.policy.In.Cooldown; cool > 0 && !last.IsZero() && t.obs.Now.Sub(last) < cool {
-		to, reason = t.from, fmt.Sprintf("the last change was %s ago, within the cooldown of %s", short(t.obs.Now.Sub(last)), short(cool))
-		t.gate(GateCooldown, "", fmt.Sprintf("%d would do, but %s", n, reason))
+	to, r := n, because(CodeNoLimit)
+	if about, why := t.stay(n); why.Code != "" {
+		to, r = t.from, why
+		t.gate(about, why)
 	}
 	if b := t.policy.Budget; b != nil && to < t.from {
 		since := t.obs.Now.Add(-b.Window)
 		spent := t.state.moved(since, +1) + t.state.moved(since, -1)
 		if left := max(0, b.Changes-spent); t.from-to > left {
-			to = t.from - left
-			reason = fmt.Sprintf("%d replicas came or went in %s, the budget is %d", spent, short(b.Window), b.Changes)
-			t.gate(GateBudget, "", fmt.Sprintf("%d would do, but %s", n, reason))
+			to, r = t.from-left, because(CodeBudget, count(n), count(spent), span(b.Window), count(b.Changes))
+			t.gate("", r)
 		}
 	}
-	t.stage("care", n, to, to != n, reason)
+	to, r = t.drowsy(to, r)
+	t.stage("care", n, to, to != n, r)
 	return to
+}
+
+// stay is why nothing may shrink, and the signal that it is about, if it is about
+// one; the empty Reason if nothing is in the way.
+func (t *turn) stay(n int) (signal string, why Reason) {
+	now := t.obs.Now
+	if t.obs.Frozen != "" {
+		return "", because(CodeFrozen, count(n), word(t.obs.Frozen))
+	}
+	if s := t.state.Surge; s.on(now) {
+		return "", because(CodePanicStays, count(n), span(s.Until.Sub(now)))
+	}
+	if last, cool := t.state.lastChange(), t.policy.In.Cooldown; cool > 0 && !last.IsZero() && now.Sub(last) < cool {
+		return "", because(CodeCooldown, count(n), span(now.Sub(last)), span(cool))
+	}
+	// What a signal says counts all the while, so that both times run at once.
+	var last *proposal
+	for i := range t.proposals {
+		if p := &t.proposals[i]; p.early > 0 && (last == nil || p.early > last.early || p.early == last.early && p.signal < last.signal) {
+			last = p
+		}
+	}
+	if last != nil {
+		return last.signal, because(CodeRecovering, count(n), span(last.early))
+	}
+	return "", Reason{}
+}
+
+// progress holds growth while what was added before does not come up: more of what
+// fails helps nobody.
+func (t *turn) progress(n int) int {
+	g := t.state.Growth
+	if !g.Stuck {
+		return n
+	}
+	r := because(CodeStuck, count(n), count(max(0, g.To-t.obs.Ready)), count(g.To), span(t.obs.Now.Sub(g.At)), count(t.obs.Failing))
+	t.gate("", r)
+	t.stage("care", n, t.from, true, r)
+	return t.from
 }
 
 // lastChange is when the newest was seen; zero if none is remembered.

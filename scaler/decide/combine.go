@@ -1,20 +1,18 @@
 package decide
 
-import (
-	"fmt"
-
-	"github.com/plimsoll-io/plimsoll/scaler/policy"
-)
+import "github.com/plimsoll-io/plimsoll/scaler/policy"
 
 // combine makes one number of all proposals. Out: the most that any signal asks
 // for. In: the most that any is content with, if every one may be heard.
-func (t *turn) combine(proposals []proposal) int {
+func (t *turn) combine() int {
 	want, content := t.from, 0
 	var grow, hold *proposal
-	trusted := len(proposals) > 0
-	for i := range proposals {
-		p := &proposals[i]
-		trusted = trusted && p.okIn
+	heard := 0
+	for i := range t.proposals {
+		p := &t.proposals[i]
+		if p.okIn {
+			heard++
+		}
 		if p.okOut && (p.out > want || grow != nil && p.out == want && p.signal < grow.signal) {
 			want, grow = p.out, p
 		}
@@ -22,36 +20,34 @@ func (t *turn) combine(proposals []proposal) int {
 			content, hold = p.in, p
 		}
 	}
-	t.agreed = trusted && !t.obs.Updating
-	n := t.from
+	trusted := heard > 0 && heard == len(t.proposals)
+	t.agreed = trusted && !t.obs.Updating && len(t.obs.Lost) == 0
+	n, r := t.from, because(CodeDoubt, count(heard), count(len(t.proposals)))
 	switch {
-	case grow != nil && t.obs.Updating && t.policy.DuringUpdate == policy.HoldAll:
-		t.because = grow.signal + ": " + grow.reason
-		t.gate(GateUpdating, "", fmt.Sprintf("%d asked for, but the platform is rolling out a change; the policy holds until it is done", want))
 	case grow != nil:
-		n, t.because = want, grow.signal+": "+grow.reason
+		r = because(CodeAsked, word(grow.signal))
+		t.speak(grow.first, grow.end)
+		if t.obs.Updating && t.policy.DuringUpdate == policy.HoldAll {
+			t.gate("", because(CodeUpdateHolds, count(want)))
+		} else {
+			n = want
+		}
 	case trusted:
-		t.because = hold.signal + ": " + hold.reason
+		r = because(CodeAgreed, word(hold.signal))
+		t.speak(hold.first, hold.end)
 		if t.agreed {
 			n = min(content, t.from)
 		}
-	default:
-		t.because = why(proposals)
 	}
 	if t.obs.Updating && grow == nil {
-		t.gate(GateUpdating, "", "the platform is rolling out a change; nothing shrinks until it is done")
+		t.gate("", because(CodeUpdating))
 	}
-	t.stage("combine", t.from, n, false, t.because)
+	if lost := t.obs.Lost; len(lost) > 0 && grow == nil {
+		t.gate("", because(CodeAgentsLost, word(lost[0]), count(len(lost))))
+	}
+	t.stage("combine", t.from, n, false, r)
+	if r.Code == CodeDoubt {
+		t.speakAlone()
+	}
 	return n
-}
-
-// why is the reason to stay where not all signals could be heard.
-func why(proposals []proposal) string {
-	heard := 0
-	for _, p := range proposals {
-		if p.okIn {
-			heard++
-		}
-	}
-	return fmt.Sprintf("no signal asks for more, %d of %d can be trusted to shrink", heard, len(proposals))
 }

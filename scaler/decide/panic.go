@@ -1,9 +1,6 @@
 package decide
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Surge is a panic: far more is asked for than there is.
 type Surge struct {
@@ -29,13 +26,14 @@ func (t *turn) panics(n int) int {
 	}
 	if !s.on(t.obs.Now) {
 		*s = Surge{}
-		t.stage("panic", n, n, false, fmt.Sprintf("none: fewer than %.4g times the %d that are ready", p.Threshold, t.obs.Ready))
+		t.stage("panic", n, n, false, because(CodeCalm, decimal(p.Threshold), count(t.obs.Ready)))
 		return n
 	}
 	to := max(n, s.Most)
-	t.stage("panic", n, to, to != n, fmt.Sprintf("for %s more, %d asked for in it", short(s.Until.Sub(t.obs.Now)), s.Most))
+	left := s.Until.Sub(t.obs.Now)
+	t.stage("panic", n, to, to != n, because(CodePanic, span(left), count(s.Most)))
 	if to != n {
-		t.gate(GatePanic, "", fmt.Sprintf("%d would do, but the panic has asked for %d and lasts %s more", n, s.Most, short(s.Until.Sub(t.obs.Now))))
+		t.gate("", because(CodePanicHolds, count(n), count(s.Most), span(left)))
 	}
 	return to
 }

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -12,38 +11,43 @@ import (
 // the changes of its own direction within its time, whoever made them, and all
 // limits hold.
 func (t *turn) rate(n int) int {
-	to, reason := n, "no change"
+	to, r := n, because(CodeUnchanged)
+	rushed := false
 	switch {
 	case n > t.from:
-		to, reason = t.fastest(n, t.policy.Out.Rate, +1)
+		to, r = t.fastest(n, t.policy.Out.Rate, +1)
 		if rush, on := t.rush(n); on && rush > to {
-			to, reason = rush, fmt.Sprintf("%d in a panic; %s", rush, reason)
-			t.because += fmt.Sprintf("; a panic goes past the rate, to %d", rush)
+			to, rushed = rush, true
+			r = because(CodePanicRate, count(rush))
 		}
 	case n < t.from:
-		to, reason = t.fastest(n, t.policy.In.Rate, -1)
+		to, r = t.fastest(n, t.policy.In.Rate, -1)
 	}
-	t.stage("rate", n, to, to != n, reason)
-	if to != n {
-		t.gate(GateRate, "", reason)
+	t.stage("rate", n, to, to != n, r)
+	switch {
+	case rushed:
+		t.speakToo()
+	case to != n:
+		t.gate("", r)
 	}
 	return to
 }
 
 // fastest is how far towards n the rates let the workload go; sign is +1 on the
 // way out and −1 on the way in.
-func (t *turn) fastest(n int, rates []policy.Rate, sign int) (to int, reason string) {
-	to, reason = n, "within all rates"
-	for _, r := range rates {
-		moved := t.state.moved(t.obs.Now.Add(-r.Per), sign)
+func (t *turn) fastest(n int, rates []policy.Rate, sign int) (to int, r Reason) {
+	to, r = n, because(CodeInRate)
+	for i := range rates {
+		rate := &rates[i]
+		moved := t.state.moved(t.obs.Now.Add(-rate.Per), sign)
 		base := t.from - sign*moved // replicas there were, but for these changes
-		left := max(0, allowance(r, base, sign)-moved)
+		left := max(0, allowance(*rate, base, sign)-moved)
 		if sign*(to-t.from) > left {
 			to = t.from + sign*left
-			reason = fmt.Sprintf("%d asked for, %s: %d may change, %d did", n, describe(r), left+moved, moved)
+			r = because(CodeRate, count(n), count(rate.Replicas), percent(rate.Percent), span(rate.Per), count(left+moved), count(moved))
 		}
 	}
-	return to, reason
+	return to, r
 }
 
 // allowance is how many replicas a rate lets come or go, of base. A share is
@@ -56,10 +60,6 @@ func allowance(r policy.Rate, base, sign int) int {
 		share = math.Floor(share + 1e-9)
 	}
 	return max(r.Replicas, int(share))
-}
-
-func describe(r policy.Rate) string {
-	return fmt.Sprintf("the rate is %d or %s in %s", r.Replicas, r.Percent, short(r.Per))
 }
 
 // Change is a change of the number of replicas, whoever made it.

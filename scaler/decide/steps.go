@@ -1,10 +1,6 @@
 package decide
 
-import (
-	"fmt"
-
-	"github.com/plimsoll-io/plimsoll/scaler/policy"
-)
+import "github.com/plimsoll-io/plimsoll/scaler/policy"
 
 // steps asks for what the row says that the reading is on: of several, the one that
 // asks for most or is content with least, so that more load never means fewer
@@ -12,30 +8,30 @@ import (
 func (t *turn) steps(s *policy.Signal, v values) proposal {
 	p := proposal{out: t.from, in: t.from}
 	now := policy.Amount{Value: v.mean(), Unit: s.Unit()}
-	p.reason = now.String() + ", on no row"
+	reason := because(CodeNoRow, amount(now))
 	for i := range s.Rows {
 		switch r := &s.Rows[i]; {
 		case r.Above.Unit != policy.Absent && now.Value > r.Above.Value:
 			if n := t.up(r); p.out <= n {
 				p.out, p.in = n, n
-				p.reason = fmt.Sprintf("%s, above %s: %d replicas", now, r.Above, n)
+				reason = because(CodeRowAbove, amount(now), amount(r.Above), count(n))
 			}
 		case r.Below.Unit != policy.Absent && now.Value < r.Below.Value:
 			left := t.down(r)
 			after := policy.Amount{Value: now.Value * float64(t.from) / float64(left), Unit: now.Unit}
 			if brink := s.Brink(); after.Value > brink*policy.Crossing {
 				if p.in == t.from {
-					p.reason = fmt.Sprintf("%s, below %s, but with %d replicas it would be %s, too near %s",
-						now, r.Below, left, after, policy.Amount{Value: brink, Unit: now.Unit})
+					reason = because(CodeRowTooNear, amount(now), amount(r.Below), count(left), amount(after), amount(policy.Amount{Value: brink, Unit: now.Unit}))
 				}
 				continue
 			}
 			if left <= p.in {
 				p.in = left
-				p.reason = fmt.Sprintf("%s, below %s: %d less would do", now, r.Below, t.from-left)
+				reason = because(CodeRowBelow, amount(now), amount(r.Below), count(t.from-left))
 			}
 		}
 	}
+	t.says(s, t.from, p.out, reason)
 	return p
 }
 
@@ -55,7 +51,7 @@ func (t *turn) down(r *policy.Row) int {
 	if n == 0 {
 		by := r.Remove.Value
 		if r.Remove.Unit == policy.Share {
-			by = r.Remove.Value*float64(t.from) + 1e-9
+			by = float64(r.Remove.Value*float64(t.from)) + 1e-9
 		}
 		n = t.from - max(1, int(by))
 	}
@@ -63,10 +59,11 @@ func (t *turn) down(r *policy.Row) int {
 }
 
 // desired asks for the reading.
-func (t *turn) desired(v values) (p proposal, refused string) {
+func (t *turn) desired(s *policy.Signal, v values) (p proposal, refused Reason) {
 	if !(v.sum <= float64(t.ceiling())) {
-		return p, fmt.Sprintf("asks for %.4g replicas, more than the ceiling of %d", v.sum, t.ceiling())
+		return p, because(CodeOverCeiling, decimal(v.sum), count(t.ceiling()))
 	}
 	n := replicas(v.sum)
-	return proposal{out: n, in: n, reason: fmt.Sprintf("asks for %d replicas", n)}, ""
+	t.says(s, t.from, n, because(CodeDesiredRead, count(n)))
+	return proposal{out: n, in: n}, Reason{}
 }

@@ -28,10 +28,10 @@ func TestStories(t *testing.T) {
 			for _, row := range s.rows {
 				s.until(row.at)
 				if s.desired != row.replicas {
-					t.Fatalf("line %d: %d replicas, want %d: %s", row.line, s.desired, row.replicas, s.last.Why)
+					t.Fatalf("line %d: %d replicas, want %d: %s", row.line, s.desired, row.replicas, s.last.Why())
 				}
-				if !strings.Contains(s.last.Why, row.because) {
-					t.Fatalf("line %d: not because %q: %s", row.line, row.because, s.last.Why)
+				if !strings.Contains(s.last.Why(), row.because) {
+					t.Fatalf("line %d: not because %q: %s", row.line, row.because, s.last.Why())
 				}
 			}
 		})
@@ -51,10 +51,29 @@ type story struct {
 	desired int
 	serving []time.Duration // when each replica is up
 	load    float64
-	event   string // that lasts
+	slope   float64 // by which the load grows in a second
+	event   string  // that lasts
+	hints   hints
 	state   State
 	last    Decision
 }
+
+// hints are what a scaler knows besides the counts and readings.
+type hints struct {
+	boot      time.Duration
+	hand      Hand
+	lost      []string
+	frozen    string
+	ahead     string // the load that is expected
+	base      string // the load that every event multiplies
+	silent    int    // replicas that are not heard
+	throttled *float64
+	pressure  *float64
+	crash     bool // what starts now never serves
+}
+
+// never is when a replica that crashes is up.
+const never = time.Duration(math.MaxInt64)
 
 // row is a line of the story's table.
 type row struct {
@@ -124,6 +143,15 @@ func duration(t *testing.T, text string) time.Duration {
 	return d
 }
 
+func real(t *testing.T, text string) float64 {
+	t.Helper()
+	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 func number(t *testing.T, text string) int {
 	t.Helper()
 	n, err := strconv.Atoi(strings.TrimSpace(text))
@@ -133,14 +161,21 @@ func number(t *testing.T, text string) int {
 	return n
 }
 
+// usual is what a story goes by if it does not say otherwise: the defaults of a
+// policy may change without making liars of all stories.
+const usual = `defaults:
+  out: {tolerance: 0%, window: 0s, rate: [{replicas: 10, percent: 300%, per: 15s}], lead: auto}
+  in: {dead_band: 10%, window: 5m, rate: [{replicas: 1, percent: 10%, per: 1m}], settle: auto}
+`
+
 // readPolicy reads the story's policy as the scaler would, with what every
 // story would otherwise have to say.
 func (s *story) readPolicy() {
 	s.t.Helper()
-	text := "version: plimsoll.scaler/v1\napps:\n- name: story\n  target: {driver: fake, service: web}\n" + s.yaml
-	for key, usual := range map[string]string{"mode": "active", "min": "2"} {
+	text := "version: plimsoll.scaler/v1\n" + usual + "apps:\n- name: story\n  target: {driver: fake, service: web}\n" + s.yaml
+	for key, value := range map[string]string{"mode": "active", "min": "2"} {
 		if !strings.Contains(s.yaml, "  "+key+":") {
-			text += "  " + key + ": " + usual + "\n"
+			text += "  " + key + ": " + value + "\n"
 		}
 	}
 	file, err := policy.Parse("story", []byte(text), policy.Options{Drivers: []string{"fake"}})
@@ -155,10 +190,11 @@ func (s *story) until(at time.Duration) {
 	row := s.rows[slices.IndexFunc(s.rows, func(r row) bool { return r.at == at })]
 	for s.elapsed+s.policy.Interval < at {
 		s.elapsed += s.policy.Interval
+		s.load += s.slope * s.policy.Interval.Seconds()
 		s.tick()
 	}
 	s.elapsed = at
-	s.load = row.load
+	s.load, s.slope = row.load, 0
 	s.happen(row.event)
 	s.tick()
 }
@@ -167,10 +203,18 @@ func (s *story) happen(event string) {
 	what, value, _ := strings.Cut(event, "=")
 	switch what {
 	case "-":
-	case "silent", "nan", "slip", "down", "update":
+	case "silent", "nan", "slip", "down", "update", "empty":
 		s.event = what
 	case "well":
 		s.event = ""
+		s.hints = hints{boot: s.hints.boot, hand: s.hints.hand}
+		for i, up := range s.serving {
+			if up == never {
+				s.serving[i] = s.elapsed + s.boot
+			}
+		}
+	case "ramp":
+		s.slope = real(s.t, value)
 	case "hand":
 		s.scale(number(s.t, value))
 	case "clock":
@@ -182,7 +226,48 @@ func (s *story) happen(event string) {
 	case "forget":
 		s.state = State{}
 	default:
-		s.t.Fatalf("unknown event %q", event)
+		s.hint(what, value)
+	}
+}
+
+func (s *story) hint(what, value string) {
+	h := &s.hints
+	now := noon.Add(s.elapsed + s.clock)
+	switch what {
+	case "boot":
+		h.boot = duration(s.t, value)
+	case "lost":
+		h.lost = strings.Fields(value)
+	case "frozen":
+		h.frozen = value
+	case "ahead":
+		h.ahead = value
+	case "base":
+		h.base = value
+	case "mute":
+		h.silent = number(s.t, value)
+	case "throttled", "pressure":
+		v := real(s.t, value)
+		if what == "throttled" {
+			h.throttled = &v
+		} else {
+			h.pressure = &v
+		}
+	case "crash":
+		h.crash = true
+	case "pause", "floor", "ceiling":
+		said, long, _ := strings.Cut(value, " ")
+		until := now.Add(duration(s.t, long))
+		switch what {
+		case "pause":
+			h.hand.Pause, h.hand.PauseUntil, h.hand.PauseBy = Pause(said), until, "alice"
+		case "floor":
+			h.hand.Floor, h.hand.Ceiling, h.hand.Until, h.hand.By = number(s.t, said), 0, until, "bob"
+		default:
+			h.hand.Floor, h.hand.Ceiling, h.hand.Until, h.hand.By = 0, number(s.t, said), until, "bob"
+		}
+	default:
+		s.t.Fatalf("unknown event %q=%q", what, value)
 	}
 }
 
@@ -208,7 +293,11 @@ func (s *story) restart() {
 // scale starts replicas, or ends the youngest.
 func (s *story) scale(n int) {
 	for len(s.serving) < n {
-		s.serving = append(s.serving, s.elapsed+s.boot)
+		up := s.elapsed + s.boot
+		if s.hints.crash {
+			up = never
+		}
+		s.serving = append(s.serving, up)
 	}
 	s.serving, s.desired = s.serving[:n], n
 }
@@ -226,14 +315,18 @@ func (s *story) observe() Observation {
 		return Observation{Now: o.Now, Err: "no answer"}
 	}
 	for _, up := range s.serving {
-		if up <= s.elapsed {
+		switch {
+		case up == never:
+			o.Failing++
+		case up <= s.elapsed:
 			o.Ready++
-		} else {
+		default:
 			o.Starting++
 		}
 	}
+	s.know(&o)
 	o.Updating = s.event == "update"
-	heard := o.Ready
+	heard := max(0, o.Ready-s.hints.silent)
 	if o.Updating {
 		heard *= 2 // the new ones beside the old
 	}
@@ -243,10 +336,34 @@ func (s *story) observe() Observation {
 	return o
 }
 
+// know adds what else a scaler knows.
+func (s *story) know(o *Observation) {
+	h := &s.hints
+	o.Boot, o.Hand, o.Lost, o.Frozen = h.boot, h.hand, h.lost, h.frozen
+	if h.base != "" {
+		for _, e := range s.policy.Events {
+			o.Bases = append(o.Bases, Base{Event: e.Name, Load: s.unit() * real(s.t, h.base)})
+		}
+	}
+	if h.ahead != "" {
+		o.Ahead = &Ahead{Signal: tracked(&s.policy).Name, Load: s.unit() * real(s.t, h.ahead), At: o.Now.Add(h.boot), Model: "median", Most: 1e9}
+	}
+}
+
+// unit is what the first tracking signal reads where one core is used.
+func (s *story) unit() float64 {
+	if tracked(&s.policy).Name == "rps" {
+		return 100
+	}
+	return 1
+}
+
 func (s *story) reading(signal policy.Signal, o Observation, heard int) Reading {
-	r := Reading{Signal: signal.Name}
+	r := Reading{Signal: signal.Name, Throttled: s.hints.throttled, Pressure: s.hints.pressure}
 	switch {
 	case s.event == "silent":
+	case s.event == "empty":
+		r.Empty, r.Samples = true, []Sample{{At: o.Now}}
 	case signal.Name == "rps":
 		v := s.load * 100
 		switch s.event {

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,58 +12,60 @@ import (
 // replicas changes, and when a tick has nothing to go by.
 type Counter struct {
 	Signal string    `json:"signal"`
-	Since  time.Time `json:"since"` // start of the open window
-	Sum    float64   `json:"sum"`   // of its readings
-	Count  int       `json:"count"` // how many those are
-	Means  []float64 `json:"means"` // of the closed windows, oldest first
+	Since  time.Time `json:"since"`           // start of the open window
+	Sum    float64   `json:"sum"`             // of its readings
+	Count  int       `json:"count"`           // how many those are
+	Means  []float64 `json:"means,omitempty"` // of the closed windows, oldest first
 }
 
 // threshold asks for a step once enough windows in a row lie beyond max or min.
 // The step in is left out if it would by itself bring the reading back to max:
 // what c replicas carry now, c−step will carry then.
 func (t *turn) threshold(s *policy.Signal, v values) proposal {
-	c := t.state.counter(s.Name).with(t.obs.Now, v.mean(), s)
-	t.state.setCounter(c)
+	c := t.state.counter(s.Name)
+	c.count(t.obs.Now, v.mean(), s)
 
-	amount := func(v float64) policy.Amount { return policy.Amount{Value: v, Unit: s.Max.Unit} }
+	level := func(v float64) arg { return amount(policy.Amount{Value: v, Unit: s.Max.Unit}) }
 	p := proposal{out: t.from, in: t.from}
 	if len(c.Means) < max(1, s.Samples) {
-		p.reason = fmt.Sprintf("%s now, %d of %d windows of %s", amount(v.mean()), len(c.Means), s.Samples, short(s.Window))
+		t.says(s, t.from, t.from, because(CodeCounting, level(v.mean()), count(len(c.Means)), count(s.Samples), span(s.Window)))
 		return p
 	}
-	low, high := slices.Min(c.Means), slices.Max(c.Means)
+	low, high, windows := slices.Min(c.Means), slices.Max(c.Means), len(c.Means)
 	last := c.Means[len(c.Means)-1]
-	windows := fmt.Sprintf("%s to %s over %d windows of %s", amount(low), amount(high), len(c.Means), short(s.Window))
 	switch {
 	case low > s.Max.Value:
 		p.out = min(t.from+max(1, s.StepOut), t.ceiling())
 		p.in = p.out
-		p.reason = fmt.Sprintf("%s, above %s: %d more", windows, s.Max, p.out-t.from)
+		t.says(s, t.from, p.out, because(CodeAboveMax, level(low), level(high), count(windows), span(s.Window), amount(s.Max), count(p.out-t.from)))
 	case high < s.Min.Value:
 		left := max(1, t.from-max(1, s.StepIn))
 		after := last * float64(t.from) / float64(left)
 		if after > s.Max.Value*policy.Crossing {
-			p.reason = fmt.Sprintf("%s, below %s, but with %d replicas it would be %s, too near %s", windows, s.Min, left, amount(after), s.Max)
+			t.says(s, t.from, p.out, because(CodeBelowMinNear, level(low), level(high), count(windows), span(s.Window), amount(s.Min)))
+			t.says(s, t.from, t.from, because(CodeTooNear, count(left), level(after), amount(s.Max)))
 			break
 		}
 		p.in = left
-		p.reason = fmt.Sprintf("%s, below %s: %d less would do", windows, s.Min, t.from-left)
+		t.says(s, t.from, p.out, because(CodeBelowMin, level(low), level(high), count(windows), span(s.Window), amount(s.Min), count(t.from-left)))
 	default:
-		p.reason = fmt.Sprintf("%s, between %s and %s", windows, s.Min, s.Max)
+		t.says(s, t.from, p.out, because(CodeBetween, level(low), level(high), count(windows), span(s.Window), amount(s.Min), amount(s.Max)))
 	}
 	return p
 }
 
-// with is the counter with one more reading.
-func (c Counter) with(now time.Time, v float64, s *policy.Signal) Counter {
+// count takes one more reading in.
+func (c *Counter) count(now time.Time, v float64, s *policy.Signal) {
 	if c.Since.IsZero() {
 		c.Since = now
 	}
 	c.Sum, c.Count = c.Sum+v, c.Count+1
-	if now.Sub(c.Since) >= s.Window {
-		means := append(slices.Clone(c.Means), c.Sum/float64(c.Count))
-		c.Means = means[max(0, len(means)-max(1, s.Samples)):]
-		c.Since, c.Sum, c.Count = now, 0, 0
+	if now.Sub(c.Since) < s.Window {
+		return
 	}
-	return c
+	c.Means = append(c.Means, c.Sum/float64(c.Count))
+	if surplus := len(c.Means) - max(1, s.Samples); surplus > 0 {
+		c.Means = c.Means[:copy(c.Means, c.Means[surplus:])]
+	}
+	c.Since, c.Sum, c.Count = now, 0, 0
 }

@@ -1,9 +1,6 @@
 package decide
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Window remembers the extreme of the numbers that were asked for within some
 // time. Numbers that a later one has outdone can never again be the extreme, so
@@ -21,20 +18,24 @@ type Ask struct {
 	Replicas int       `json:"replicas"`
 }
 
-// with is the window with one more number and without those older than length;
-// outdone tells whether an older number stands back behind a newer. The slice
-// is fresh, so a window handed out earlier never changes.
-func (w Window) with(now time.Time, n int, length time.Duration, outdone func(older, newer int) bool) Window {
+// add puts one more number into the window and drops those older than length;
+// outdone tells whether an older number stands back behind a newer.
+func (w *Window) add(now time.Time, n int, length time.Duration, outdone func(older, newer int) bool) {
 	start := now.Add(-length)
-	kept := slices.DeleteFunc(slices.Clone(w.Asked), func(a Ask) bool {
-		return a.At.Before(start) || outdone(a.Replicas, n)
-	})
+	kept := w.Asked[:0]
+	for _, a := range w.Asked {
+		if !a.At.Before(start) && !outdone(a.Replicas, n) {
+			kept = append(kept, a)
+		}
+	}
 	if w.Since.Before(start) {
 		w.Since = start // what is older has been let go, whatever the next length is
 	}
 	w.Asked = append(kept, Ask{now, n})
-	return w
 }
 
-// first is the extreme. There is one, because with has been called.
-func (w Window) first() Ask { return w.Asked[0] }
+// clear begins the window anew.
+func (w *Window) clear(now time.Time) { w.Since, w.Asked = now, w.Asked[:0] }
+
+// first is the extreme. There is one, because add has been called.
+func (w *Window) first() Ask { return w.Asked[0] }
