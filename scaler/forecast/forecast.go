@@ -62,8 +62,12 @@ type Fitted struct {
 	low, enough, high []float64
 }
 
+// ErrIdle is wrapped where there is nothing to foretell: a load that does not move
+// needs no model.
+var ErrIdle = errors.New("nothing to foretell")
+
 // Fit chooses. The error says why there can be no forecast, mostly for want of
-// history.
+// history; or it wraps ErrIdle.
 func Fit(h History, o Options) (Fitted, error) {
 	if err := h.check(); err != nil {
 		return Fitted{}, err
@@ -117,6 +121,7 @@ func (e exam) best(seasons []time.Duration) (Fitted, error) {
 	var best Fitted
 	least := math.Inf(1)
 	var short error
+	still := ""
 	for _, season := range seasons {
 		from, err := e.begins(season)
 		if err != nil {
@@ -125,13 +130,25 @@ func (e exam) best(seasons []time.Duration) (Fitted, error) {
 		}
 		loss := func(m model) float64 { return e.loss(m, from) }
 		var rival model
-		idle := math.Inf(1)
+		idle, apart := math.Inf(1), math.Inf(1) // apart from the season
 		for _, m := range []model{recent{}, recent{time.Hour}, before{season}} {
-			if l := loss(m); l < idle {
+			l := loss(m)
+			if l < idle {
 				rival, idle = m, l
 			}
+			if _, ok := m.(recent); ok && l < apart {
+				apart = l
+			}
 		}
-		if rival == nil {
+		switch {
+		case rival == nil:
+			continue
+		case apart == 0:
+			still = rival.name()
+			continue
+		case idle == 0: // no model is better than a season that is ever the same
+			least = 0
+			best = Fitted{Model: rival.name(), Rival: recent{}.name(), Skill: 1, model: rival}
 			continue
 		}
 		for _, m := range []model{median{season}, holt{season: season}.tuned(loss)} {
@@ -145,6 +162,9 @@ func (e exam) best(seasons []time.Duration) (Fitted, error) {
 		}
 	}
 	if best.model == nil {
+		if still != "" {
+			return Fitted{}, fmt.Errorf("%w: %s was right at every step", ErrIdle, still)
+		}
 		if short == nil {
 			short = errors.New("no model can say anything about this history")
 		}

@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -64,6 +65,16 @@ func TestAPatternIsLearnedAndNoPatternIsNot(t *testing.T) {
 				t.Errorf("skill %.2f of %s against %s", f.Skill, f.Model, f.Rival)
 			}
 		})
+	}
+}
+
+func TestASeasonThatIsEverTheSameIsLearnedAndALoadThatDoesNotMoveIsNot(t *testing.T) {
+	f, err := Fit(load(10, 0, sale), Options{Horizon: 10 * time.Minute, Season: Daily})
+	if err != nil || f.Skill != 1 {
+		t.Errorf("%+v %v, want the season itself", f, err)
+	}
+	if _, err := Fit(load(10, 0, func(time.Time) float64 { return 100 }), Options{Horizon: 10 * time.Minute}); !errors.Is(err, ErrIdle) {
+		t.Errorf("a load that does not move: %v", err)
 	}
 }
 

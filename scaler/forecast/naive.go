@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"math"
+	"strings"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (m recent) name() string {
 	if m.back == 0 {
 		return "the same as now"
 	}
-	return "the mean of the last " + m.back.String()
+	return "the mean of the last " + strings.TrimSuffix(m.back.String(), "0m0s")
 }
 
 func (m recent) warm(h History) int { return h.steps(m.back) }

@@ -51,7 +51,7 @@ func (f Fitted) Ahead(h History) (Outlook, error) {
 	}
 	all := f.model.roll(h, f.horizon)
 	last := len(h.Values) - 1
-	o := Outlook{Missed: f.missed(h, all[f.horizon-1])}
+	o := Outlook{Missed: f.missed(h, all[f.horizon-1], len(h.Values))}
 	for i, expected := range all {
 		v := expected[last]
 		if math.IsNaN(v) {
@@ -66,9 +66,10 @@ func (f Fitted) Ahead(h History) (Outlook, error) {
 	return o, nil
 }
 
-func (f Fitted) missed(h History, expected []float64) float64 {
+// missed is the share of the hour before a step that was outside of nine tenths.
+func (f Fitted) missed(h History, expected []float64, before int) float64 {
 	out, n := 0, 0
-	for i := max(len(h.Values)-h.steps(time.Hour), f.horizon); i < len(h.Values); i++ {
+	for i := max(before-h.steps(time.Hour), f.horizon); i < before; i++ {
 		y, v := h.at(i), expected[i-f.horizon]
 		if math.IsNaN(y) || math.IsNaN(v) {
 			continue
