@@ -57,6 +57,9 @@ func Listen(opts Options) (*Server, error) {
 // URL is where people find the console.
 func (s *Server) URL() string { return s.http.URL() }
 
+// User is who sends a request by HTTP, and whether that is proven.
+func (s *Server) User(r *http.Request) (name string, proven bool) { return s.http.User(r) }
+
 // GRPCAddress is where agents connect to.
 func (s *Server) GRPCAddress() string { return s.grpc.Addr().String() }
 

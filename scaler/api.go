@@ -12,6 +12,7 @@ import (
 
 // The paths of the API.
 const (
+	Prefix        = "/api/plimsoll/v1/scaler/" // of all of them
 	DecisionsPath = "/api/plimsoll/v1/scaler/decisions"
 	PoliciesPath  = "/api/plimsoll/v1/scaler/policies"
 )
@@ -19,20 +20,51 @@ const (
 // maxLimit is how many decisions one answer may have.
 const maxLimit = 1000
 
-// Handler serves what the scaler does and did, for reading only, in the
-// envelope of Prometheus' API: {"status":"success","data":…}.
+// Handler serves what the scaler does and did, and lets people have their say, in
+// the envelope of Prometheus' API: {"status":"success","data":…}.
 //
-//	GET /api/plimsoll/v1/scaler/policies
-//	    each policy in force with its last tick
-//	GET /api/plimsoll/v1/scaler/decisions?policy=&at=&start=&end=&limit=
-//	    the journal, newest first; at asks for what was in force at one instant
+//	GET  /api/plimsoll/v1/scaler/policies
+//	     each policy in force with its last tick, and what people have said of it
+//	GET  /api/plimsoll/v1/scaler/policies/{policy}
+//	     one of them
+//	GET  /api/plimsoll/v1/scaler/decisions?policy=&workload=&at=&start=&end=&limit=&inputs=
+//	     the journal, newest first; at asks for what was in force at one instant,
+//	     workload names a policy or what it scales, and inputs=true adds the policy
+//	     and the past of each decision
+//	GET  /api/plimsoll/v1/scaler/decisions/{id}
+//	     one of them as the journal has it, to make it again: a Record
+//	GET  /api/plimsoll/v1/scaler/journal?witness=
+//	     a look at the chain of the journal: a Verification. It reads all of it
+//	POST /api/plimsoll/v1/scaler/pause    {policy, direction, for|until, reason, by}
+//	POST /api/plimsoll/v1/scaler/resume   {policy, reason, by}
+//	POST /api/plimsoll/v1/scaler/override {policy, floor, ceiling, for|until, reason, by}
+//	POST /api/plimsoll/v1/scaler/release  {policy, reason, by}
+//	     see HandRequest
+//	GET  /api/plimsoll/v1/scaler/audit?policy=&limit=
+//	     what was said so, newest first
 //
-// Times are RFC 3339 or seconds since 1970.
+// Times are RFC 3339 or seconds since 1970. Pages of other sites may not post.
 func (s *Scaler) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+PoliciesPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, s.Policies())
 	})
+	mux.HandleFunc("GET "+PoliciesPath+"/{policy}", func(w http.ResponseWriter, r *http.Request) {
+		for _, status := range s.Policies() {
+			if status.Policy.Name == r.PathValue("policy") {
+				answer(w, status)
+				return
+			}
+		}
+		_, refused := s.named(r.PathValue("policy"), VerbOverride)
+		complain(w, http.StatusNotFound, "not_found", refused.err)
+	})
+	for path, verb := range map[string]Verb{PausePath: VerbPause, ResumePath: VerbResume, OverridePath: VerbOverride, ReleasePath: VerbRelease} {
+		mux.HandleFunc("POST "+path, s.serveHand(verb))
+	}
+	mux.HandleFunc("GET "+AuditPath, s.serveAudit)
+	mux.HandleFunc("GET "+DecisionsPath+"/{id}", s.serveDecision)
+	mux.HandleFunc("GET "+JournalPath, s.serveVerify)
 	mux.HandleFunc("GET "+DecisionsPath, func(w http.ResponseWriter, r *http.Request) {
 		q, err := parseQuery(r.URL.Query())
 		if err != nil {
@@ -46,22 +78,28 @@ func (s *Scaler) Handler() http.Handler {
 		}
 		answer(w, append([]Entry{}, entries...)) // none is [], not null
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 func parseQuery(form url.Values) (JournalQuery, error) {
-	q := JournalQuery{Policy: form.Get("policy")}
+	q := JournalQuery{Policy: form.Get("policy"), Workload: form.Get("workload")}
+	if q.Policy != "" && q.Workload != "" {
+		return q, fmt.Errorf("policy and workload name the same thing: leave out one")
+	}
+	switch text := form.Get("inputs"); text {
+	case "", "false":
+	case "true":
+		q.Inputs = true
+	default:
+		return q, fmt.Errorf("inputs %q: want true or false", text)
+	}
 	for name, to := range map[string]*time.Time{"start": &q.From, "end": &q.To, "at": &q.To} {
 		if err := parseTime(form, name, to); err != nil {
 			return q, err
 		}
 	}
-	if text := form.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxLimit {
-			return q, fmt.Errorf("limit %q: want a number from 1 to %d", text, maxLimit)
-		}
-		q.Limit = n
+	if err := parseLimit(form.Get("limit"), &q.Limit); err != nil {
+		return q, err
 	}
 	if form.Has("at") {
 		if form.Has("start") || form.Has("end") {
@@ -72,6 +110,19 @@ func parseQuery(form url.Values) (JournalQuery, error) {
 		}
 	}
 	return q, nil
+}
+
+// parseLimit reads how many are wanted at most, if that is said.
+func parseLimit(text string, to *int) error {
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit {
+		return fmt.Errorf("limit %q: want a number from 1 to %d", text, maxLimit)
+	}
+	*to = n
+	return nil
 }
 
 // parseTime reads the parameter name, if it is there.

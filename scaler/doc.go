@@ -4,7 +4,7 @@
 //
 //	          ┌────────────── state ◄─────────────┐
 //	          ▼                                   │
-//	observe ─► decide.Next ─► guard ─► driver     │   each policy, each interval
+//	observe ─► decide.Next ─► guard ─► driver     │   each policy, each turn of the pulse
 //	  ▲  ▲         │            │                 │
 //	  │  └ status ─┼────────────┘                 │
 //	Querier        └─► journal ─► explain, API ───┘
@@ -18,5 +18,9 @@
 //     that only advises holds nothing that could write.
 //   - Each tick has a reason, and each change is in the journal with all that
 //     it was based on.
-//   - A slow query or platform delays its own policy and no other.
+//   - A slow query or platform delays the policies that ask it and no other. Those
+//     that are due together ask together, so many policies make few questions.
+//   - A policy is evaluated at its interval, and before it when a sample that it
+//     reads has come, the platform has changed, a schedule begins or ends, or
+//     somebody has said something; never twice at a time.
 package scaler

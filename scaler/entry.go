@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -9,15 +10,18 @@ import (
 )
 
 // Entry is a decision with all it was based on: what the journal keeps, what
-// the API serves and what explain tells. Identical holds in a row are one
-// entry: the last of them, and how many there were.
+// the API serves and what explain tells. Holds that say the same are one entry:
+// the last of them, and how many there were.
 type Entry struct {
+	// ID is what people paste: 9 digits and letters that sort as entries began.
+	ID     string `json:"id,omitempty"`
 	Policy string `json:"policy"`
 	// Target is what is scaled, such as "swarm/shop_web".
 	Target string      `json:"target"`
 	Mode   policy.Mode `json:"mode"`
 	// Since is the time of the first tick that this entry stands for,
-	// Observation.Now that of the last, and Ticks how many there were.
+	// Observation.Now that of the last, and Ticks how many there were. Entries that
+	// took turns lie over each other.
 	Since time.Time `json:"since"`
 	Ticks int       `json:"ticks"`
 
@@ -32,15 +36,27 @@ type Entry struct {
 	// Err is what the platform or the guard answered if the result is not
 	// accepted.
 	Err string `json:"err,omitempty"`
+	// Forecast is how the forecast stood, and why; empty if the policy has none.
+	Forecast string `json:"forecast,omitempty"`
+	// Trigger is what led to the last of the ticks.
+	Trigger Trigger `json:"trigger,omitempty"`
 	// Attempts is how often the tick looked and decided: more than once if
 	// someone else changed the workload between the look and the write.
 	Attempts int `json:"attempts,omitempty"`
 
+	// Basis is the fingerprint of the policy, by which the journal keeps it.
+	Basis string `json:"basis,omitempty"`
 	// App and State are the policy and the past that went into the decision:
-	// with the observation, anyone can make the decision again. Holds do not
-	// carry them, nor does a repetition of what the entry before says.
+	// with the observation, anyone can make the decision again. An answer has
+	// them only if they were asked for.
 	App   *policy.App   `json:"app,omitempty"`
 	State *decide.State `json:"state,omitempty"`
+
+	// Seq, Prev and Hash are the entry's place in the chain of the journal, see
+	// package chain; empty while it is not written yet.
+	Seq  uint64 `json:"seq,omitempty"`
+	Prev string `json:"prev,omitempty"`
+	Hash string `json:"hash,omitempty"`
 }
 
 // SignalQuery is what a signal asked the store, and what it holds the answer
@@ -52,6 +68,15 @@ type SignalQuery struct {
 	// is what they and the readings are in.
 	Goal string      `json:"goal"`
 	Unit policy.Unit `json:"unit,omitempty"`
+}
+
+// signalQueries are what the signals of a policy ask.
+func signalQueries(app policy.App) []SignalQuery {
+	queries := make([]SignalQuery, len(app.Signals))
+	for i, s := range app.Signals {
+		queries[i] = SignalQuery{Signal: s.Name, Query: s.PromQL(app.Target), Goal: goal(s), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)}
+	}
+	return queries
 }
 
 // At is the time of the entry's last tick.

@@ -1,29 +1,36 @@
 package scaler
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
-// Explain writes an entry for people: what was done, why, and every number on
-// the way. Times are in UTC.
+// Explain writes an entry for people: what was done, why, every number on the
+// way, and what would change it. Times are in UTC. An entry without App and State
+// is explained without the last of these.
 func Explain(w io.Writer, e Entry) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", e.Policy, headline(e))
-	fmt.Fprintf(&b, "%s\n\n", plain(e.Decision.Why))
+	fmt.Fprintf(&b, "%s: %s\n", plain(e.Policy), headline(e))
+	why := table{}
+	why.row(e.Decision.Why())
+	b.WriteString(why.String())
+	b.WriteByte('\n')
 
 	var t table
 	t.row("target", fmt.Sprintf("%s, mode %s", e.Target, e.Mode))
+	if e.ID != "" {
+		t.row("decision", e.ID+", made again by: plimsoll replay "+e.ID)
+	}
 	t.row("time", when(e))
 	t.row("platform", platform(e.Observation))
+	explainCircumstances(&t, e)
 	if e.Result != "" {
 		t.row("result", result(e))
 	}
@@ -32,6 +39,7 @@ func Explain(w io.Writer, e Entry) error {
 	explainSignals(&b, e)
 	explainStages(&b, e.Decision)
 	explainGates(&b, e.Decision)
+	explainChange(&b, e)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("explain %s: %w", e.Policy, err)
 	}
@@ -49,8 +57,12 @@ func headline(e Entry) string {
 		return fmt.Sprintf("refused, stays at %d", d.From)
 	case d.From == d.To:
 		return fmt.Sprintf("hold at %d", d.From)
-	case e.Result == "":
+	case e.Result == "" && e.Mode == policy.Advise:
 		return "would " + move + ", but only advises"
+	case e.Result == "" && e.Mode == policy.Standby:
+		return "would " + move + ", but another collector leads"
+	case e.Result == "":
+		return "would " + move
 	case e.Result != resultAccepted:
 		return move + ": not done"
 	}
@@ -59,6 +71,9 @@ func headline(e Entry) string {
 
 func when(e Entry) string {
 	at := e.At().UTC().Format("2006-01-02 15:04:05.000 UTC")
+	if e.Trigger != "" {
+		at += ", on " + string(e.Trigger)
+	}
 	if e.Ticks <= 1 {
 		return at
 	}
@@ -73,10 +88,71 @@ func platform(o decide.Observation) string {
 	if o.Starting > 0 {
 		s += fmt.Sprintf(", %d starting", o.Starting)
 	}
+	if o.Failing > 0 {
+		s += fmt.Sprintf(", %d failing again and again", o.Failing)
+	}
 	if o.Updating {
 		s += ", a rollout is under way"
 	}
+	if o.Boot > 0 {
+		s += fmt.Sprintf("; they take %v to be ready", o.Boot.Round(time.Second))
+	}
 	return s
+}
+
+// explainCircumstances tells what took part besides the signals.
+func explainCircumstances(t *table, e Entry) {
+	o := e.Observation
+	if h := o.Hand; h.Pause != "" && o.Now.Before(h.PauseUntil) {
+		t.row("by hand", fmt.Sprintf("paused (%s) until %s by %s", h.Pause, stamp(o.Now, h.PauseUntil), cmp.Or(h.PauseBy, "someone")))
+	}
+	if h := o.Hand; (h.Floor > 0 || h.Ceiling > 0) && o.Now.Before(h.Until) {
+		var limits []string
+		if h.Floor > 0 {
+			limits = append(limits, fmt.Sprintf("at least %d", h.Floor))
+		}
+		if h.Ceiling > 0 {
+			limits = append(limits, fmt.Sprintf("at most %d", h.Ceiling))
+		}
+		t.row("by hand", fmt.Sprintf("%s until %s by %s", strings.Join(limits, " and "), stamp(o.Now, h.Until), cmp.Or(h.By, "someone")))
+	}
+	for _, b := range o.Bases {
+		t.row("event", fmt.Sprintf("%s multiplies a load of %s", b.Event, amountOf(e, "", b.Load)))
+	}
+	if e.Forecast != "" {
+		t.row("forecast", e.Forecast)
+	}
+	if a := o.Ahead; a != nil {
+		t.row("forecast", fmt.Sprintf("%s reads %s at %s, by %s; no more than %s is believed",
+			a.Signal, amountOf(e, a.Signal, a.Load), stamp(o.Now, a.At), a.Model, amountOf(e, a.Signal, a.Most)))
+	}
+	if len(o.Lost) > 0 {
+		t.row("not heard", "the agents of "+strings.Join(o.Lost, ", "))
+	}
+	if o.Frozen != "" {
+		t.row("frozen", o.Frozen)
+	}
+}
+
+// stamp is a time that is near another one.
+func stamp(now, at time.Time) string {
+	if d := at.Sub(now); d < -12*time.Hour || d > 12*time.Hour {
+		return at.UTC().Format("2006-01-02 15:04")
+	}
+	return at.UTC().Format("15:04:05")
+}
+
+// amountOf is a load of a signal in its unit; of the first of them if it has no
+// name.
+func amountOf(e Entry, signal string, load float64) policy.Amount {
+	a := policy.Amount{Value: load, Unit: policy.Plain}
+	for _, q := range e.Queries {
+		if q.Signal == signal || signal == "" {
+			a.Unit = q.Unit
+			break
+		}
+	}
+	return a
 }
 
 func result(e Entry) string {
@@ -96,14 +172,31 @@ func explainSignals(b *strings.Builder, e Entry) {
 		return
 	}
 	b.WriteString("\nSignals\n")
-	var t table
+	t, asked := table{indent: 2}, table{indent: 2}
 	for _, q := range e.Queries {
-		t.row("  "+q.Signal, said(e.Observation, q), "goal "+q.Goal)
+		t.row(q.Signal, "goal "+q.Goal, said(e.Observation, q))
+		if own := ownReading(e.App, q.Signal); own != "" {
+			asked.row(q.Signal, "= "+own)
+		} else {
+			asked.row(q.Signal, "= "+q.Query)
+		}
 	}
 	b.WriteString(t.String())
-	for _, q := range e.Queries {
-		fmt.Fprintf(b, "  %s = %s\n", q.Signal, plain(q.Query))
+	b.WriteString(asked.String())
+}
+
+// ownReading is what a signal reads whose query is ours and long; empty if it is
+// the user's, or not known.
+func ownReading(app *policy.App, signal string) string {
+	if app == nil {
+		return ""
 	}
+	for _, s := range app.Signals {
+		if s.Name == signal && s.Source != policy.Query {
+			return fmt.Sprintf("%s of each container, of: %s", s.Source, s.Of)
+		}
+	}
+	return ""
 }
 
 // said sums up a signal's samples.
@@ -115,7 +208,17 @@ func said(o decide.Observation, q SignalQuery) string {
 		if r.Err != "" {
 			return "no data: " + r.Err
 		}
-		return summary(o.Now, r.Samples, q.Unit)
+		text := summary(o.Now, r.Samples, q.Unit)
+		if r.Empty {
+			text = "nothing, which the guard vouches for"
+		}
+		if r.Throttled != nil && *r.Throttled > 0 {
+			text += fmt.Sprintf(", throttled %.0f%% of the time", 100**r.Throttled)
+		}
+		if r.Pressure != nil && *r.Pressure > 0 {
+			text += fmt.Sprintf(", waiting for CPU %.0f%% of the time", 100**r.Pressure)
+		}
+		return text
 	}
 	return "not read"
 }
@@ -150,18 +253,22 @@ func explainStages(b *strings.Builder, d decide.Decision) {
 		return
 	}
 	b.WriteString("\nStages\n")
-	var t table
+	t := table{indent: 2}
+	bound := false
 	for _, s := range d.Stages {
 		name, mark := s.Name, ""
 		if s.Signal != "" {
 			name += " " + s.Signal
 		}
 		if s.Bound {
-			mark = "◄"
+			mark, bound = "◄", true
 		}
-		t.row("  "+name, fmt.Sprintf("%d → %d", s.In, s.Out), mark, s.Reason)
+		t.row(name, fmt.Sprintf("%d → %d", s.In, s.Out), mark, string(s.Reason.Code), s.Reason.String())
 	}
 	b.WriteString(t.String())
+	if bound {
+		b.WriteString("  ◄ changed what was asked for\n")
+	}
 }
 
 func explainGates(b *strings.Builder, d decide.Decision) {
@@ -169,53 +276,26 @@ func explainGates(b *strings.Builder, d decide.Decision) {
 		return
 	}
 	b.WriteString("\nIn the way\n")
-	var t table
+	t := table{indent: 2}
 	for _, g := range d.Gates {
 		name := g.Name
 		if g.Signal != "" {
 			name += " " + g.Signal
 		}
-		t.row("  "+name, g.Why)
+		t.row(name, string(g.Reason.Code), g.Reason.String())
 	}
 	b.WriteString(t.String())
 }
 
 // goal is what a signal's readings are held against, as the policy has it.
 func goal(s policy.Signal) string {
-	if s.Type == policy.Threshold {
+	switch s.Type {
+	case policy.Threshold:
 		return "between " + s.Min.String() + " and " + s.Max.String()
+	case policy.Steps:
+		return fmt.Sprintf("by its %d rows", len(s.Rows))
+	case policy.Desired:
+		return "what it reads"
 	}
 	return s.Target.String()
-}
-
-// table lines up the cells of its rows.
-type table struct{ rows strings.Builder }
-
-func (t *table) row(cells ...string) {
-	for i, cell := range cells {
-		if i > 0 {
-			t.rows.WriteByte('\t')
-		}
-		t.rows.WriteString(plain(cell))
-	}
-	t.rows.WriteByte('\n')
-}
-
-func (t *table) String() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = io.WriteString(w, t.rows.String()) // neither can fail: it all is memory
-	_ = w.Flush()
-	return b.String()
-}
-
-// plain is text without line breaks and other control characters: errors quote
-// what strangers wrote, and a terminal obeys some of it.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
 }

@@ -82,7 +82,7 @@ func (g *guard) grip(app policy.App) (*grip, error) {
 	h := &grip{
 		guard:    g,
 		policy:   app.Name,
-		workload: driver.Workload{Name: app.Target.Service},
+		workload: workload(app.Target),
 		read:     readOnly{d},
 		tokens:   writeBurst,
 	}
@@ -90,6 +90,38 @@ func (g *guard) grip(app policy.App) (*grip, error) {
 		h.write = d
 	}
 	return h, nil
+}
+
+// workload is what a driver knows a target as.
+func workload(t policy.Target) driver.Workload { return driver.Workload{Name: t.Service} }
+
+// lister is the driver of that name as one that lists, or nil if it cannot.
+func (g *guard) lister(name string) driver.Lister {
+	if l, ok := g.drivers[name].(driver.Lister); ok {
+		return onlyLists{l}
+	}
+	return nil
+}
+
+// watcher is the driver of that name as one that tells of changes, or nil.
+func (g *guard) watcher(name string) driver.Watcher {
+	if w, ok := g.drivers[name].(driver.Watcher); ok {
+		return onlyWatches{w}
+	}
+	return nil
+}
+
+// onlyLists and onlyWatches are to a driver what readOnly is.
+type onlyWatches struct{ w driver.Watcher }
+
+func (o onlyWatches) Watch(ctx context.Context, changed func(driver.Workload)) error {
+	return o.w.Watch(ctx, changed)
+}
+
+type onlyLists struct{ l driver.Lister }
+
+func (o onlyLists) StatusAll(ctx context.Context, ws []driver.Workload) ([]driver.Reply, error) {
+	return o.l.StatusAll(ctx, ws)
 }
 
 // status asks the platform.

@@ -1,7 +1,6 @@
 package scaler
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -11,104 +10,219 @@ import (
 	"slices"
 	"sync"
 	"time"
-)
 
-const (
-	// summaryEvery is how long a run of equal entries may become before it is
-	// written, so that a crash loses no more than that of a silence.
-	summaryEvery = time.Minute
-	// longestInterval is the longest between two ticks of a policy, and so the
-	// most by which entries may be out of their order in the journal.
-	longestInterval = time.Hour
+	"github.com/plimsoll-io/plimsoll/internal/chain"
+	"github.com/plimsoll-io/plimsoll/internal/linelog"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 // JournalOptions say where a journal is and how much it may keep.
 type JournalOptions struct {
 	// Dir is made if it does not exist.
 	Dir string
-	// MaxBytes bounds the whole journal; the oldest eighth goes first. Default
-	// 64 MiB.
+	// MaxBytes bounds the whole journal; the oldest goes first. Default 64 MiB.
 	MaxBytes int64
+	// Program is the version that decides, which is kept beside what it decided.
+	Program string
 	// Log may be nil.
 	Log *slog.Logger
 }
 
-// Journal keeps decisions on disk, one JSON object on a line. A line that a
-// crash tore is skipped when read. Its methods may be called concurrently.
+// Journal keeps decisions on disk, one JSON object on a line, each sealed with the
+// hash of the one before. A line that a crash tore is cut off, and the chain goes
+// on with a line that says so. Its methods may be called concurrently.
 type Journal struct {
-	log *slog.Logger
+	log     *slog.Logger
+	program string
+	disk    *linelog.Log
 
-	mu   sync.Mutex
-	disk *segments
-	last map[string]string // by policy: the verdict last written
-	runs map[string]Entry  // by policy: what repeats that verdict and is not written yet
+	mu       sync.Mutex
+	link     chain.Link
+	found    startMark              // what Open found; for the first line that is written
+	started  bool                   // it is written
+	told     map[string]bool        // fingerprints of the policies that are in the last segment
+	lastID   string                 // that was given
+	turns    map[string]turns       // by policy: what may be repeated
+	apps     map[string]*policy.App // by fingerprint: policies, so that a reader need not look for them
+	checking sync.Mutex             // one verification at a time, for the time it takes
 }
 
 // OpenJournal opens the journal in a directory, with all that it has.
 func OpenJournal(opts JournalOptions) (*Journal, error) {
-	disk, err := openSegments(opts.Dir, cmp.Or(opts.MaxBytes, 64<<20))
+	disk, err := linelog.Open(linelog.Options{Dir: opts.Dir, MaxBytes: cmp.Or(opts.MaxBytes, 64<<20), Pack: true})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	return &Journal{
-		log:  cmp.Or(opts.Log, slog.New(slog.DiscardHandler)),
-		disk: disk,
-		last: make(map[string]string),
-		runs: make(map[string]Entry),
-	}, nil
+	j := &Journal{
+		log:     cmp.Or(opts.Log, slog.New(slog.DiscardHandler)),
+		program: cmp.Or(opts.Program, "unknown"),
+		disk:    disk,
+		told:    make(map[string]bool),
+		turns:   make(map[string]turns),
+		apps:    make(map[string]*policy.App),
+	}
+	j.resume()
+	return j, nil
 }
 
-// Record keeps the entry of one tick. The first of a new verdict is written at
-// once, and a change of the number of replicas survives a power cut when Record
-// returns. An entry that repeats the verdict before it makes its run longer;
-// the run is written when the verdict changes, and at least each minute.
-func (j *Journal) Record(e Entry) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	e.Since, e.Ticks = e.At(), 1
-	verdict := e.verdict()
-	if e.Result != resultAccepted && j.last[e.Policy] == verdict {
-		return wrapJournal(j.lengthen(e))
+// resume finds where the chain is to be gone on with, and what the last segment
+// tells already.
+func (j *Journal) resume() {
+	list := j.disk.Segments()
+	if len(list) == 0 {
+		return
 	}
-	err := errors.Join(j.flush(e.Policy), j.write(e))
-	if e.Result == resultAccepted {
-		err = errors.Join(err, j.disk.sync())
+	j.found.Found = list[0].Number
+	for line, err := range list[len(list)-1].Forward() {
+		switch {
+		case err != nil:
+			j.log.Warn("journal damaged", "err", err) // its chain will say so, too
+		case line.Torn:
+			j.found.Torn = int64(len(line.Text))
+		default:
+			j.recollect(line.Text)
+		}
 	}
-	j.last[e.Policy] = verdict
-	return wrapJournal(err)
+	for _, seg := range slices.Backward(list) {
+		for line, err := range seg.Backward() {
+			if line.Torn {
+				continue
+			}
+			var seal chain.Seal
+			if err == nil {
+				seal, err = chain.Read(line.Text)
+			}
+			if err != nil {
+				j.found.Anew = fmt.Sprintf("the last line of %s: %v", seg.Name(), err)
+				j.log.Warn("journal goes on with a new chain", "why", j.found.Anew)
+				return
+			}
+			j.link = seal.Link
+			return
+		}
+	}
 }
 
-// lengthen adds an entry to the run of its policy. The policy and the past are
-// in the entry that began the verdict.
-func (j *Journal) lengthen(e Entry) error {
-	e.App, e.State = nil, nil
-	if run, ok := j.runs[e.Policy]; ok {
-		e.Since, e.Ticks = run.Since, run.Ticks+1
+// recollect takes from a line of the last segment what need not be written again.
+func (j *Journal) recollect(line []byte) {
+	if id, ok := after(line, beginsEntry); ok {
+		j.lastID = max(j.lastID, id)
+		return
 	}
-	j.runs[e.Policy] = e
-	if e.At().Sub(e.Since) < summaryEvery {
-		return nil
+	if basis, ok := after(line, beginsBasis); ok {
+		if _, err := chain.Read(line); err == nil {
+			j.told[basis] = true
+		}
+		return
 	}
-	return j.flush(e.Policy)
+	var m mark
+	if _, ok := after(line, beginsSegment); ok && json.Unmarshal(line, &m) == nil && m.Segment != nil {
+		j.lastID = max(j.lastID, m.Segment.Last)
+	}
 }
 
-// flush writes the run of a policy, if it has one.
-func (j *Journal) flush(name string) error {
-	run, ok := j.runs[name]
-	if !ok {
-		return nil
-	}
-	delete(j.runs, name)
-	return j.write(run)
-}
-
+// write appends an entry. The policy is kept once in a segment, by its
+// fingerprint; what follows from it is not kept.
 func (j *Journal) write(e Entry) error {
-	line, err := json.Marshal(e)
+	app := e.App
+	if app != nil {
+		e.Basis = fingerprint(*app)
+		e.Queries = nil
+	}
+	e.App = nil
+	object, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	return j.disk.append(append(line, '\n'))
+	return j.add(object, e.Basis, app)
+}
+
+// add appends an object, after all that must be before it: the mark of a new
+// segment, that of a start, and the policy.
+func (j *Journal) add(object []byte, basis string, app *policy.App) error {
+	var told []byte
+	if app != nil {
+		var err error
+		if told, err = json.Marshal(basisLine{basis, app}); err != nil {
+			return err
+		}
+	}
+	const seals, marks = 4 * 256, 1 << 10 // more than they take
+	place, err := j.disk.Room(len(object) + len(told) + seals + marks)
+	if err != nil {
+		return err
+	}
+	s := sealing{link: j.link}
+	if err := j.introduce(&s, place); err != nil {
+		return err
+	}
+	if app != nil && (place.Fresh || !j.told[basis]) {
+		if err := s.add(told); err != nil {
+			return err
+		}
+	}
+	if err := s.add(object); err != nil {
+		return err
+	}
+	if err := j.disk.Append(s.text); err != nil {
+		return err
+	}
+	j.link, j.started = s.link, true
+	if place.Fresh {
+		clear(j.told)
+	}
+	if app != nil {
+		j.told[basis] = true
+		j.know(basis, app)
+	}
+	return nil
+}
+
+// introduce adds the marks that are due.
+func (j *Journal) introduce(s *sealing, place linelog.Place) error {
+	var marks []mark
+	if place.Fresh {
+		m := &segmentMark{
+			Number: place.Segment, Found: j.disk.Segments()[0].Number, Oldest: place.Oldest,
+			Last: j.lastID, Program: j.program,
+		}
+		if !j.started {
+			m.Anew = j.found.Anew
+		}
+		marks = append(marks, mark{Segment: m})
+	}
+	if !j.started {
+		start := j.found
+		start.At, start.Program = time.Now().Round(0).UTC(), j.program
+		start.Found = cmp.Or(start.Found, place.Segment)
+		marks = append(marks, mark{Start: &start})
+	}
+	for _, m := range marks {
+		object, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		if err := s.add(object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// basisLine is a policy in a journal.
+type basisLine struct {
+	Basis string      `json:"basis"`
+	App   *policy.App `json:"app"`
+}
+
+// mostKnown bounds the policies that are kept in memory for readers.
+const mostKnown = 4096
+
+func (j *Journal) know(basis string, app *policy.App) {
+	if len(j.apps) >= mostKnown {
+		clear(j.apps)
+	}
+	j.apps[basis] = app
 }
 
 // Close writes what is still in memory. The journal may be read afterwards, but
@@ -117,10 +231,16 @@ func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(j.runs)) {
-		errs = append(errs, j.flush(name))
+	for _, name := range slices.Sorted(maps.Keys(j.turns)) {
+		errs = append(errs, j.flush(name, time.Time{}))
 	}
-	return wrapJournal(errors.Join(append(errs, j.disk.close())...))
+	if j.started {
+		if object, err := json.Marshal(mark{Stop: &stopMark{At: time.Now().Round(0).UTC()}}); err == nil {
+			_ = j.add(object, "", nil) // without room for it, the next start takes this for a crash
+		}
+		j.started = false // or a second Close would say it again
+	}
+	return wrapJournal(errors.Join(append(errs, j.disk.Close())...))
 }
 
 func wrapJournal(err error) error {
@@ -128,76 +248,4 @@ func wrapJournal(err error) error {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
-}
-
-// JournalQuery selects entries. The zero value selects the last 100.
-type JournalQuery struct {
-	Policy string // all if empty
-	// From and To select entries that stand for any time in between. Zero is
-	// no limit.
-	From, To time.Time
-	Limit    int // default 100
-}
-
-func (q JournalQuery) matches(e Entry) bool {
-	return (q.Policy == "" || e.Policy == q.Policy) &&
-		(q.From.IsZero() || !e.At().Before(q.From)) &&
-		(q.To.IsZero() || !e.Since.After(q.To))
-}
-
-// Read returns the entries that q selects, the newest first.
-func (j *Journal) Read(q JournalQuery) ([]Entry, error) {
-	limit := cmp.Or(q.Limit, 100)
-	j.mu.Lock()
-	disk := slices.Clone(j.disk.list)
-	runs := slices.Collect(maps.Values(j.runs))
-	j.mu.Unlock()
-
-	found := runs
-	for _, seg := range slices.Backward(disk) {
-		lines, err := seg.lines()
-		if err != nil {
-			return nil, fmt.Errorf("read journal: %w", err)
-		}
-		more, done := j.search(lines, q, limit)
-		found = append(found, more...)
-		if done {
-			break
-		}
-	}
-	return q.pick(found), nil
-}
-
-// pick returns those entries that q selects.
-func (q JournalQuery) pick(entries []Entry) []Entry {
-	found := slices.DeleteFunc(entries, func(e Entry) bool { return !q.matches(e) })
-	slices.SortStableFunc(found, func(a, b Entry) int { return b.At().Compare(a.At()) })
-	return found[:min(cmp.Or(q.Limit, 100), len(found))]
-}
-
-// search returns up to limit matching entries, the last line first, and whether
-// nothing older is needed.
-func (j *Journal) search(lines [][]byte, q JournalQuery, limit int) (found []Entry, done bool) {
-	// Names need no escaping, and the policy is the first field.
-	prefix := []byte(`{"policy":"` + q.Policy)
-	for _, line := range slices.Backward(lines) {
-		if len(found) >= limit {
-			return found, true
-		}
-		if len(line) == 0 || q.Policy != "" && !bytes.HasPrefix(line, prefix) {
-			continue
-		}
-		var e Entry
-		if err := json.Unmarshal(line, &e); err != nil {
-			j.log.Warn("journal line skipped", "err", err)
-			continue
-		}
-		if !q.From.IsZero() && e.At().Before(q.From.Add(-longestInterval)) {
-			return found, true
-		}
-		if q.matches(e) {
-			found = append(found, e)
-		}
-	}
-	return found, false
 }

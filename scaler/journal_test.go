@@ -14,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/plimsoll-io/plimsoll/internal/linelog"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -27,14 +29,14 @@ func hold(name string, seconds int) Entry {
 			Now: noon.Add(time.Duration(seconds) * time.Second), Desired: 2, Ready: 2,
 			Signals: []decide.Reading{{Signal: "cpu", Samples: []decide.Sample{{At: noon, Value: float64(seconds)}}}},
 		},
-		Decision: decide.Decision{Action: decide.Hold, From: 2, To: 2, Why: "steady"},
+		Decision: decide.Decision{Action: decide.Hold, From: 2, To: 2}.Quote("steady"),
 	}
 }
 
 // scaled is a tick at which the platform took a request.
 func scaled(name string, seconds int) Entry {
 	e := hold(name, seconds)
-	e.Decision = decide.Decision{Action: decide.Grow, From: 2, To: 3, Apply: true, Why: "above"}
+	e.Decision = decide.Decision{Action: decide.Grow, From: 2, To: 3, Apply: true}.Quote("above")
 	e.Result = resultAccepted
 	e.State = &decide.State{Version: decide.StateVersion}
 	return e
@@ -72,21 +74,27 @@ func read(t *testing.T, j *Journal, q JournalQuery) []Entry {
 	return entries
 }
 
+// entryLines are the lines of entries in the segments of dir, oldest first.
+func entryLines(t *testing.T, dir string) []string {
+	t.Helper()
+	return slices.DeleteFunc(lines(t, dir), func(line string) bool { return !strings.HasPrefix(line, beginsEntry) })
+}
+
 // lines are all lines in the segments of dir, oldest first.
 func lines(t *testing.T, dir string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	list, err := linelog.List(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(files)
 	var all []string
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
+	for _, seg := range list {
+		for line, err := range seg.Forward() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, string(line.Text)+"\n")
 		}
-		all = slices.AppendSeq(all, strings.Lines(string(data)))
 	}
 	return all
 }
@@ -100,21 +108,25 @@ func brief(entries []Entry) []string {
 	return s
 }
 
-func TestEqualHoldsAreOneLineAMinute(t *testing.T) {
+func TestEqualHoldsAreFewLinesAndTheFewerTheLongerTheyLast(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, JournalOptions{Dir: dir})
-	for s := 0; s < 300; s += 2 {
+	const hours = 10
+	for s := 0; s < hours*3600; s += 2 {
 		record(t, j, hold("web", s))
+		if s == 62 && len(entryLines(t, dir)) != 2 {
+			t.Errorf("%d lines after a minute, want the first and one for the rest", len(entryLines(t, dir)))
+		}
 	}
-	if n := len(lines(t, dir)); n != 5 {
-		t.Errorf("%d lines for five minutes of the same, want the first and one for each full minute", n)
+	if n, want := len(entryLines(t, dir)), 5+hours*60/16; n < want-1 || n > want+1 {
+		t.Errorf("%d lines for %d hours of the same, want about %d", n, hours, want)
 	}
 	ticks := 0
 	for _, e := range read(t, j, JournalQuery{}) {
 		ticks += e.Ticks
 	}
-	if ticks != 150 {
-		t.Errorf("the entries stand for %d ticks, want all 150", ticks)
+	if ticks != hours*1800 {
+		t.Errorf("the entries stand for %d ticks, want all %d", ticks, hours*1800)
 	}
 }
 
@@ -122,7 +134,7 @@ func TestAChangeEndsARunAndIsWrittenAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, JournalOptions{Dir: dir})
 	record(t, j, hold("web", 0), hold("web", 2), hold("web", 4), scaled("web", 6))
-	if got := lines(t, dir); len(got) != 3 {
+	if got := entryLines(t, dir); len(got) != 3 {
 		t.Errorf("on disk before anything was closed:\n%s\nwant first hold, run, change", strings.Join(got, ""))
 	}
 	want := []string{"web out 6s..6s ×1", "web hold 2s..4s ×2", "web hold 0s..0s ×1"}
@@ -134,32 +146,50 @@ func TestAChangeEndsARunAndIsWrittenAtOnce(t *testing.T) {
 func TestEveryAcceptedWriteIsItsOwnEntry(t *testing.T) {
 	j := open(t, JournalOptions{Dir: t.TempDir()})
 	record(t, j, scaled("web", 0), scaled("web", 2))
-	entries := read(t, j, JournalQuery{})
+	entries := read(t, j, JournalQuery{Inputs: true})
 	if len(entries) != 2 || entries[0].State == nil || entries[1].State == nil {
 		t.Errorf("entries %v, want two, each with what it was based on", brief(entries))
 	}
 }
 
-func TestWhatRepeatsDoesNotRepeatItsPast(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
-	failed := func(s int) Entry {
-		e := scaled("web", s)
-		e.Result, e.Err = resultUnknown, "EOF"
+func TestInputsAreToldWhoAsksForThem(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, JournalOptions{Dir: dir})
+	app := policy.App{Name: "web", Interval: time.Second, Signals: []policy.Signal{{Name: "rps", Source: policy.Query, Query: "sum(rps)"}}}
+	based := func(e Entry) Entry {
+		e.App, e.State = &app, &decide.State{Version: decide.StateVersion, Desired: 2}
 		return e
 	}
-	record(t, j, failed(0), failed(2), failed(4))
-	entries := read(t, j, JournalQuery{})
-	if len(entries) != 2 || entries[1].State == nil || entries[0].State != nil || entries[0].Ticks != 2 {
-		t.Errorf("entries %v, want the first with its past and a run of two without", brief(entries))
+	record(t, j, based(hold("web", 0)), based(hold("web", 2)), based(hold("web", 4)))
+	for _, e := range read(t, j, JournalQuery{}) {
+		if e.App != nil || e.State != nil {
+			t.Errorf("%s has what nobody asked for", e.ID)
+		}
+	}
+	written := open(t, JournalOptions{Dir: dir})
+	for _, entries := range [][]Entry{read(t, j, JournalQuery{Inputs: true}), read(t, written, JournalQuery{Inputs: true})} {
+		for _, e := range entries {
+			if e.App == nil || e.App.Name != "web" || e.State == nil || e.State.Desired != 2 {
+				t.Errorf("%s has policy %v and past %v", e.ID, e.App, e.State)
+			}
+		}
+	}
+	for _, e := range read(t, written, JournalQuery{}) {
+		if len(e.Queries) != 1 || e.Queries[0].Query != "sum(rps)" {
+			t.Errorf("%s has queries %v, which the policy says", e.ID, e.Queries)
+		}
+	}
+	if n := strings.Count(strings.Join(lines(t, dir), ""), "sum(rps)"); n != 1 {
+		t.Errorf("the policy is there %d times, want once in the segment", n)
 	}
 }
 
 func TestADifferentReasonIsADifferentVerdict(t *testing.T) {
 	j := open(t, JournalOptions{Dir: t.TempDir()})
 	gated := hold("web", 2)
-	gated.Decision.Gates = []decide.Gate{{Name: decide.GateInvalid, Signal: "cpu", Why: "no data for 7 s"}}
+	gated.Decision.Gates = []decide.Gate{{Name: decide.GateInvalid, Signal: "cpu", Reason: decide.Quote("", "no data for 7 s")}}
 	longer := hold("web", 4)
-	longer.Decision.Gates = []decide.Gate{{Name: decide.GateInvalid, Signal: "cpu", Why: "no data for 9 s"}}
+	longer.Decision.Gates = []decide.Gate{{Name: decide.GateInvalid, Signal: "cpu", Reason: decide.Quote("", "no data for 9 s")}}
 	record(t, j, hold("web", 0), gated, longer, hold("web", 6))
 	want := []string{"web hold 6s..6s ×1", "web hold 4s..4s ×1", "web hold 2s..2s ×1", "web hold 0s..0s ×1"}
 	if diff := cmp.Diff(want, brief(read(t, j, JournalQuery{}))); diff != "" {
@@ -216,52 +246,26 @@ func TestAnEntrySurvivesTheDisk(t *testing.T) {
 	e := scaled("web", 0)
 	e.Observation.Signals[0].Samples = []decide.Sample{{At: noon, Value: math.NaN()}, {At: noon, Value: math.Inf(1)}}
 	record(t, j, e)
-	got := read(t, open(t, JournalOptions{Dir: dir}), JournalQuery{})
+	got := read(t, open(t, JournalOptions{Dir: dir}), JournalQuery{Inputs: true})
 	e.Since, e.Ticks = noon, 1
-	if diff := cmp.Diff([]Entry{e}, got, cmpopts.EquateNaNs(), cmpopts.EquateEmpty()); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestATornLineCostsOnlyItself(t *testing.T) {
-	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
-	record(t, j, scaled("web", 0), scaled("web", 2))
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "00000001.jsonl")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, data[:len(data)-20], 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	again := open(t, JournalOptions{Dir: dir})
-	record(t, again, scaled("web", 4))
-	want := []string{"web out 4s..4s ×1", "web out 0s..0s ×1"}
-	if diff := cmp.Diff(want, brief(read(t, again, JournalQuery{}))); diff != "" {
+	placed := cmpopts.IgnoreFields(Entry{}, "ID", "Seq", "Prev", "Hash")
+	if diff := cmp.Diff([]Entry{e}, got, cmpopts.EquateNaNs(), cmpopts.EquateEmpty(), placed); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestTheJournalStaysWithinItsBytes(t *testing.T) {
 	dir := t.TempDir()
-	const limit = 32 << 10
+	const limit = 40 << 10
 	j := open(t, JournalOptions{Dir: dir, MaxBytes: limit})
-	for s := range 500 {
-		record(t, j, scaled("web", s))
+	for s := range 150 {
+		record(t, j, hold(fmt.Sprint("web-", s), s)) // which nobody waits for
 	}
-	size := 0
-	for _, line := range lines(t, dir) {
-		size += len(line)
-	}
-	if size > limit || size < limit*3/4 {
+	size := j.disk.Bytes()
+	if size > limit || size < limit*5/8 || j.disk.Dropped() == 0 {
 		t.Errorf("%d bytes on disk, want at most %d and not much less", size, limit)
 	}
-	if newest := read(t, j, JournalQuery{Limit: 1}); newest[0].At() != noon.Add(499*time.Second) {
+	if newest := read(t, j, JournalQuery{Limit: 1}); newest[0].At() != noon.Add(149*time.Second) {
 		t.Errorf("the newest entry is of %v", newest[0].At())
 	}
 }

@@ -20,47 +20,56 @@ const maxAttempts = 3
 type loop struct {
 	app     policy.App
 	grip    *grip
-	query   Querier
 	log     *slog.Logger
 	metrics *metrics
+	now     func() time.Time
 	state   decide.State
+	boots   boots
+	hosts   hosts
+	queries []SignalQuery
 	verdict string // last told to the log
 
+	// alone is a round for this policy alone.
+	alone func(context.Context) *round
+	// away tells whether the agent of a node is lost.
+	away func(node string) bool
+	// frozen takes in whether the policy has its data, and returns why nothing may
+	// shrink anywhere, or nothing.
+	frozen func(vision) string
+	// hints adds what neither the platform nor the signals say. It never blocks.
+	hints func(*decide.Observation)
+	// foresight is how the forecast stands, in words.
+	foresight func() string
 	// keep takes the result of a tick.
 	keep func(Entry, decide.State)
 }
 
-// run ticks until ctx ends: at once, and then at the policy's interval. A tick
-// that takes longer is never overlapped; those it covers are left out.
-func (l *loop) run(ctx context.Context) {
-	tick := time.NewTicker(l.app.Interval)
-	defer tick.Stop()
+// run evaluates at each turn until ctx ends, and tells back when it has.
+func (l *loop) run(ctx context.Context, turns <-chan turn, done func(starting bool)) {
 	for {
-		began := time.Now()
-		l.tick(ctx)
-		took := time.Since(began)
-		l.metrics.duration.WithLabelValues(l.app.Name).Observe(took.Seconds())
-		if late := int(took / l.app.Interval); late > 1 { // one of them follows at once
-			l.metrics.skipped.WithLabelValues(l.app.Name).Add(float64(late - 1))
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-		}
-		if ctx.Err() != nil {
-			return
+		case t := <-turns:
+			began := time.Now()
+			starting := l.tick(ctx, t)
+			took := time.Since(began)
+			l.metrics.duration.WithLabelValues(l.app.Name).Observe(took.Seconds())
+			if late := int(took / l.app.Interval); late > 1 { // one of them follows at once
+				l.metrics.skipped.WithLabelValues(l.app.Name).Add(float64(late - 1))
+			}
+			done(starting)
 		}
 	}
 }
 
-// tick looks, decides and acts. A conflict is answered by looking and deciding
-// anew, never by writing again.
-func (l *loop) tick(ctx context.Context) {
+// tick looks, decides and acts, and tells whether replicas are on their way. A
+// conflict is answered by looking and deciding anew, never by writing again.
+func (l *loop) tick(ctx context.Context, t turn) (starting bool) {
 	for attempt := 1; ; attempt++ {
-		v := l.observe(ctx, time.Now())
+		v := l.observe(ctx, t.round)
 		if ctx.Err() != nil {
-			return // what was seen is cut short by the end
+			return false // what was seen is cut short by the end
 		}
 		past := l.state
 		app := l.app
@@ -69,19 +78,23 @@ func (l *loop) tick(ctx context.Context) {
 		}
 		next, d := decide.Next(app, past, v.Observation)
 		e := l.entry(v, d, past)
-		e.Mode = app.Mode
-		e.Attempts = attempt
+		e.Mode, e.Trigger, e.Attempts = app.Mode, t.trigger, attempt
 		if d.Apply && d.To != d.From {
 			e.Result, e.Err = l.act(ctx, d, v.rev)
 		}
 		if e.Result == resultConflict && attempt < maxAttempts {
 			l.metrics.conflicts.WithLabelValues(l.app.Name).Inc()
+			t.round = l.alone(ctx)
 			continue
+		}
+		if e.Result == resultAccepted {
+			l.metrics.reacted(string(d.Action), t.news, time.Now())
+			l.boots.asked(v.Now, d.To)
 		}
 		l.state = next
 		l.tell(e)
 		l.keep(e, next)
-		return
+		return e.Result != "" || v.Err == "" && (v.Starting > 0 || v.Ready < v.Desired)
 	}
 }
 
@@ -121,14 +134,20 @@ func (l *loop) entry(v view, d decide.Decision, past decide.State) Entry {
 		Ticks:       1,
 		Observation: v.Observation,
 		Decision:    d,
+		Queries:     l.queries,
+		Forecast:    l.foresight(),
 	}
-	for _, s := range l.app.Signals {
-		e.Queries = append(e.Queries, SignalQuery{Signal: s.Name, Query: s.PromQL(l.app.Target), Goal: goal(s), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)})
-	}
-	if d.Action != decide.Hold {
-		e.App, e.State = &l.app, &past
-	}
+	e.App, e.State = &l.app, &past
 	return e
+}
+
+// asked is what a policy's signals ask, and what they hold the answers against.
+func asked(app policy.App) []SignalQuery {
+	queries := make([]SignalQuery, len(app.Signals))
+	for i, s := range app.Signals {
+		queries[i] = SignalQuery{Signal: s.Name, Query: s.PromQL(app.Target), Goal: goal(s), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)}
+	}
+	return queries
 }
 
 // tell logs a change of verdict: a tick that says what the last one said is
@@ -148,15 +167,15 @@ func (l *loop) tell(e Entry) {
 	d := e.Decision
 	switch {
 	case e.Result == resultAccepted:
-		log.Info("scaled", "from", d.From, "to", d.To, "why", d.Why)
+		log.Info("scaled", "from", d.From, "to", d.To, "why", d.Why())
 	case e.Result != "":
 		log.Warn("scaling failed", "from", d.From, "to", d.To, "result", e.Result, "err", e.Err)
 	case e.Observation.Err != "":
 		log.Warn("platform cannot be asked", "err", e.Observation.Err)
 	case d.Action == decide.Refuse:
-		log.Error("signal refused", "why", d.Why)
+		log.Error("signal refused", "why", d.Why())
 	case d.From != d.To:
-		log.Info("advice", "from", d.From, "to", d.To, "why", d.Why)
+		log.Info("advice", "from", d.From, "to", d.To, "why", d.Why())
 	}
 	for _, r := range e.Observation.Signals {
 		if r.Err != "" {

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
@@ -26,9 +27,16 @@ const memoryVersion = 1
 type memory struct {
 	path string // empty: nothing is kept
 
+	saving sync.Mutex // held while the file is written
+	writes int        // of the file, guarded by saving
+
 	mu     sync.Mutex
-	past   map[string]past // by policy
-	behind bool            // past has what the file has not
+	past   map[string]past   // by policy
+	seen   map[string]target // by target
+	broken brokenFile
+	behind bool // this has what the file has not
+	clean  bool // nothing comes any more
+	crash  bool // what was read is of a process that did not end as it should
 }
 
 // past is what one policy goes by. It counts for exactly the policy that made
@@ -38,15 +46,25 @@ type past struct {
 	State  decide.State `json:"state"`
 }
 
+// target is what was learnt of one target, whatever its policy said.
+type target struct {
+	Boots []time.Duration `json:"boots,omitempty"` // what the last replicas took to be ready
+	Nodes []string        `json:"nodes,omitempty"` // on which replicas were last heard
+}
+
 type memoryFile struct {
-	Version int             `json:"version"`
-	Past    map[string]past `json:"past"`
+	Version int `json:"version"`
+	// Clean tells that this was written at the end of a scaler: nothing came after.
+	Clean  bool              `json:"clean,omitempty"`
+	Past   map[string]past   `json:"past"`
+	Seen   map[string]target `json:"seen,omitempty"`
+	Broken brokenFile        `json:"broken,omitzero"`
 }
 
 // openMemory reads the file at path. One that is damaged is left aside with a
 // warning and overwritten later.
 func openMemory(path string, log *slog.Logger) *memory {
-	m := &memory{path: path, past: make(map[string]past)}
+	m := &memory{path: path, past: make(map[string]past), seen: make(map[string]target)}
 	if path == "" {
 		return m
 	}
@@ -55,8 +73,15 @@ func openMemory(path string, log *slog.Logger) *memory {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		log.Warn("state unreadable, every policy starts afresh and will not shrink for a whole window", "file", path, "err", err)
-	case file.Past != nil:
-		m.past = file.Past
+	default:
+		if file.Past != nil {
+			m.past = file.Past
+		}
+		if file.Seen != nil {
+			m.seen = file.Seen
+		}
+		m.broken, m.crash = file.Broken, !file.Clean
+		m.behind = file.Clean // from now on a crash would be one
 	}
 	return m
 }
@@ -76,15 +101,20 @@ func readMemory(path string) (memoryFile, error) {
 	return file, nil
 }
 
-// recall returns the past of app, or the zero State, which is a fresh start.
-func (m *memory) recall(app policy.App) decide.State {
+// recall returns the past of app, or the zero State, which is a fresh start. After
+// a crash it is told that it may have missed something.
+func (m *memory) recall(app policy.App, now time.Time) decide.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p, ok := m.past[app.Name]
 	if !ok || p.Policy != fingerprint(app) || p.State.Version != decide.StateVersion {
 		return decide.State{}
 	}
-	return p.State
+	state := p.State.Clone()
+	if m.crash {
+		state.Lost(now)
+	}
+	return state
 }
 
 // remember keeps the past of a policy; save writes it.
@@ -95,34 +125,81 @@ func (m *memory) remember(name, fingerprint string, s decide.State) {
 	m.behind = true
 }
 
-// retain drops the past of policies that are no more.
-func (m *memory) retain(apps []policy.App) {
+// learnt is what is known of a target.
+func (m *memory) learnt(t policy.Target) target {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name := range m.past {
-		if !slices.ContainsFunc(apps, func(app policy.App) bool { return app.Name == name }) {
-			delete(m.past, name)
-			m.behind = true
-		}
+	return m.seen[t.String()]
+}
+
+// learn keeps what was learnt of a target; the slices belong to the memory then.
+func (m *memory) learn(name string, t target) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen[name] = t
+	m.behind = true
+}
+
+// breaks keeps what a breaker has to outlive.
+func (m *memory) breaks(f brokenFile) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = f
+	m.behind = true
+}
+
+// retain drops the past of policies that are no more, and of their targets.
+func (m *memory) retain(apps []policy.App) {
+	names, targets := make(map[string]bool, len(apps)), make(map[string]bool, len(apps))
+	for _, app := range apps {
+		names[app.Name], targets[app.Target.String()] = true, true
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.past) + len(m.seen)
+	maps.DeleteFunc(m.past, func(name string, _ past) bool { return !names[name] })
+	maps.DeleteFunc(m.seen, func(name string, _ target) bool { return !targets[name] })
+	m.behind = m.behind || len(m.past)+len(m.seen) < n
+}
+
+// end is the last save.
+func (m *memory) end() error {
+	m.mu.Lock()
+	m.clean, m.behind = true, true
+	m.mu.Unlock()
+	return m.save()
 }
 
 // save writes the file if it is behind. It is replaced as a whole, so that a
-// crash leaves the old one or the new one.
+// crash leaves the old one or the new one. Who comes while another writes finds
+// that the next one writes for all that wait.
 func (m *memory) save() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.path == "" || !m.behind {
+	if m.path == "" {
 		return nil
 	}
-	data, err := json.Marshal(memoryFile{memoryVersion, m.past})
-	if err != nil {
-		return fmt.Errorf("save state: %w", err)
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	if !m.behind {
+		m.mu.Unlock()
+		return nil
 	}
-	if err := replaceFile(m.path, data); err != nil {
-		return fmt.Errorf("save state: %w", err)
-	}
+	// What the maps hold never changes, so it can be written beside the loops.
+	file := memoryFile{memoryVersion, m.clean, maps.Clone(m.past), maps.Clone(m.seen), m.broken}
 	m.behind = false
+	m.mu.Unlock()
+
+	m.writes++
+	data, err := json.Marshal(file)
+	if err == nil {
+		err = replaceFile(m.path, data)
+	}
+	if err != nil {
+		m.mu.Lock()
+		m.behind = true
+		m.mu.Unlock()
+		return fmt.Errorf("save state: %w", err)
+	}
 	return nil
 }
 

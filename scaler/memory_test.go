@@ -5,8 +5,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -33,10 +37,10 @@ func TestThePastSurvivesARestart(t *testing.T) {
 
 	m := openMemory(file, quiet)
 	m.remember("web", fingerprint(app), past)
-	if err := m.save(); err != nil {
+	if err := m.end(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(past, openMemory(file, quiet).recall(app)); diff != "" {
+	if diff := cmp.Diff(past, openMemory(file, quiet).recall(app, noon)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -52,7 +56,7 @@ func TestThePastOfAnotherPolicyDoesNotCount(t *testing.T) {
 	} {
 		other := app
 		change(&other)
-		if got := m.recall(other); !cmp.Equal(got, decide.State{}) {
+		if got := m.recall(other, noon); !cmp.Equal(got, decide.State{}) {
 			t.Errorf("%s: recalls %+v, want a fresh start", name, got)
 		}
 	}
@@ -75,7 +79,7 @@ func TestAnUnreadableStateIsAFreshStartWithAWarning(t *testing.T) {
 			}
 			var log bytes.Buffer
 			m := openMemory(file, slog.New(slog.NewTextHandler(&log, nil)))
-			if got := m.recall(app); !cmp.Equal(got, decide.State{}) {
+			if got := m.recall(app, noon); !cmp.Equal(got, decide.State{}) {
 				t.Errorf("recalls %+v, want a fresh start", got)
 			}
 			if !strings.Contains(log.String(), "level=WARN") {
@@ -91,7 +95,7 @@ func TestAStateOfAnotherVersionIsDropped(t *testing.T) {
 	s := watched(t, app)
 	s.Version = decide.StateVersion + 1
 	m.remember("web", fingerprint(app), s)
-	if got := m.recall(app); !cmp.Equal(got, decide.State{}) {
+	if got := m.recall(app, noon); !cmp.Equal(got, decide.State{}) {
 		t.Errorf("recalls %+v, want a fresh start", got)
 	}
 }
@@ -110,10 +114,100 @@ func TestAFailedSaveLeavesTheOldFile(t *testing.T) {
 	if err := m.save(); err == nil {
 		t.Error("no error for a directory that is not there")
 	}
-	if got := openMemory(file, quiet).recall(app); cmp.Equal(got, decide.State{}) {
+	if got := openMemory(file, quiet).recall(app, noon); cmp.Equal(got, decide.State{}) {
 		t.Error("the old file has no past any more")
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*new*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestACrashIsTakenForAGapAndACleanEndIsNot(t *testing.T) {
+	app := policy.App{Name: "web", Min: 1, Max: 5}
+	for name, end := range map[string]func(*memory) error{"a crash": (*memory).save, "a clean end": (*memory).end} {
+		file := filepath.Join(t.TempDir(), "state.json")
+		past := watched(t, app)
+		m := openMemory(file, quiet)
+		m.remember("web", fingerprint(app), past)
+		if err := end(m); err != nil {
+			t.Fatal(err)
+		}
+		later := noon.Add(time.Second)
+		got := openMemory(file, quiet).recall(app, later)
+		lost := past.Clone()
+		lost.Lost(later)
+		want := map[string]decide.State{"a crash": lost, "a clean end": past}[name]
+		if diff := cmp.Diff(want, got); diff != "" || cmp.Equal(lost, past) {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestACrashAfterACleanStartIsACrash is about the time before anything else is
+// written.
+func TestACrashAfterACleanStartIsACrash(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.json")
+	if err := openMemory(file, quiet).end(); err != nil {
+		t.Fatal(err)
+	}
+	// end writes even what is empty.
+	m := openMemory(file, quiet)
+	if m.crash {
+		t.Fatal("a clean end is taken for a crash")
+	}
+	if err := m.save(); err != nil {
+		t.Fatal(err)
+	}
+	if !openMemory(file, quiet).crash {
+		t.Error("a process that was killed after its start is taken for one that ended")
+	}
+}
+
+func TestWhatWasLearntOfATargetOutlivesAnEditOfItsPolicy(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.json")
+	app := policy.App{Name: "web", Target: policy.Target{Driver: "swarm", Service: "shop_web"}}
+	want := target{Boots: []time.Duration{20 * time.Second}, Nodes: []string{"n1", "n2"}}
+	m := openMemory(file, quiet)
+	m.learn(app.Target.String(), want)
+	if err := m.end(); err != nil {
+		t.Fatal(err)
+	}
+	m = openMemory(file, quiet)
+	app.Max = 7
+	m.retain([]policy.App{app})
+	if diff := cmp.Diff(want, m.learnt(app.Target)); diff != "" {
+		t.Error(diff)
+	}
+	m.retain(nil)
+	if diff := cmp.Diff(target{}, m.learnt(app.Target)); diff != "" {
+		t.Errorf("of a target that is no more: %s", diff)
+	}
+}
+
+func TestManyWhoSaveAtOnceShareAWrite(t *testing.T) {
+	m := openMemory(filepath.Join(t.TempDir(), "state.json"), quiet)
+	m.saving.Lock() // someone writes
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			m.remember(strconv.Itoa(i), "", decide.State{})
+			if err := m.save(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for all := false; !all; {
+		runtime.Gosched()
+		m.mu.Lock()
+		all = len(m.past) == 100
+		m.mu.Unlock()
+	}
+	m.saving.Unlock()
+	wg.Wait()
+	if file, err := readMemory(m.path); err != nil || len(file.Past) != 100 {
+		t.Errorf("%d pasts in the file, want all: %v", len(file.Past), err)
+	}
+	if m.writes > 2 {
+		t.Errorf("written %d times, want once for all that waited", m.writes)
 	}
 }

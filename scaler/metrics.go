@@ -1,9 +1,13 @@
 package scaler
 
 import (
+	"slices"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -23,8 +27,16 @@ type metrics struct {
 	available                                   *prometheus.GaugeVec
 
 	ticks, skipped, queryErrors, platformErrors *prometheus.CounterVec
-	actions, refused, conflicts                 *prometheus.CounterVec
+	actions, refused, conflicts, gates          *prometheus.CounterVec
 	duration                                    *prometheus.HistogramVec
+
+	boot      *prometheus.GaugeVec
+	evaluated *prometheus.CounterVec
+	reaction  *prometheus.HistogramVec
+	queries   prometheus.Counter
+	looks     prometheus.Counter
+	unheard   *prometheus.CounterVec
+	frozen    prometheus.Gauge
 
 	stateErrors   prometheus.Counter
 	journalErrors prometheus.Counter
@@ -38,7 +50,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return auto.NewCounterVec(prometheus.CounterOpts{Name: "plimsoll_scaler_" + name, Help: help}, append([]string{"policy"}, labels...))
 	}
-	return &metrics{
+	m := &metrics{
 		desired:   gauge("replicas_desired", "Replicas that the platform was last asked for."),
 		ready:     gauge("replicas_ready", "Replicas that can serve."),
 		wanted:    gauge("replicas_wanted", "Replicas that the last decision is for, also in advise mode."),
@@ -60,6 +72,36 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"policy"}),
 
+		gates: counter("gates_total", "Decisions in which something stood in the way, by what it was.", "gate"),
+		boot:  gauge("replica_boot_seconds", "Time from asking for a replica until it is ready, the 95th percentile of the last 50."),
+		evaluated: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "plimsoll_scaler_evaluations_total",
+			Help: "Times that a policy was evaluated, by what led to it.",
+		}, []string{"trigger"}),
+		reaction: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "plimsoll_scaler_reaction_seconds",
+			Help:    "Time until the platform has accepted another number of replicas, from when the first sample that led to it was taken, or arrived here.",
+			Buckets: []float64{.1, .2, .3, .5, .75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 5, 10, 30},
+			// For those who scrape native ones.
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+		}, []string{"from", "direction"}),
+		queries: auto.NewCounter(prometheus.CounterOpts{
+			Name: "plimsoll_scaler_queries_total",
+			Help: "Queries asked. Policies that are due together and read CPU or memory the same way share theirs.",
+		}),
+		looks: auto.NewCounter(prometheus.CounterOpts{
+			Name: "plimsoll_scaler_platform_reads_total",
+			Help: "Questions to platforms about workloads, of one or of many at once.",
+		}),
+		unheard: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "plimsoll_scaler_platform_watch_errors_total",
+			Help: "Times that a platform could no longer be listened to. Until it can again, policies see its changes at their interval.",
+		}, []string{"driver"}),
+		frozen: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "plimsoll_scaler_frozen",
+			Help: "1 while nothing shrinks anywhere because data of many policies or agents was lost at once, 0 otherwise.",
+		}),
+
 		stateErrors: auto.NewCounter(prometheus.CounterOpts{
 			Name: "plimsoll_scaler_state_errors_total",
 			Help: "Times the scaler's memory could not be written. After a restart it then starts afresh, which delays shrinking.",
@@ -69,6 +111,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Entries that could not be written to the journal.",
 		}),
 	}
+	for _, t := range triggers {
+		m.evaluated.WithLabelValues(string(t))
+	}
+	return m
 }
 
 // begin makes a policy's series, counters at 0 so that a rate sees the first.
@@ -86,18 +132,28 @@ func (m *metrics) begin(app policy.App) {
 // end removes the series of a policy that is no more.
 func (m *metrics) end(name string) {
 	of := prometheus.Labels{"policy": name}
-	for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted, m.unbounded, m.min, m.max, m.available} {
+	for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted, m.unbounded, m.min, m.max, m.available, m.boot} {
 		g.DeletePartialMatch(of)
 	}
-	for _, c := range []*prometheus.CounterVec{m.ticks, m.skipped, m.queryErrors, m.platformErrors, m.actions, m.refused, m.conflicts} {
+	for _, c := range []*prometheus.CounterVec{m.ticks, m.skipped, m.queryErrors, m.platformErrors, m.actions, m.refused, m.conflicts, m.gates} {
 		c.DeletePartialMatch(of)
 	}
 	m.duration.DeletePartialMatch(of)
 }
 
+// reacted tells how long a change took, if it is known which samples led to it.
+func (m *metrics) reacted(direction string, n news, accepted time.Time) {
+	if n.arrived.IsZero() {
+		return
+	}
+	m.reaction.WithLabelValues("sample", direction).Observe(accepted.Sub(n.taken).Seconds())
+	m.reaction.WithLabelValues("arrival", direction).Observe(accepted.Sub(n.arrived).Seconds())
+}
+
 // observe tells what a tick saw and decided.
 func (m *metrics) observe(e Entry) {
 	m.ticks.WithLabelValues(e.Policy).Inc()
+	m.evaluated.WithLabelValues(string(e.Trigger)).Inc()
 	if e.Observation.Err != "" {
 		m.platformErrors.WithLabelValues(e.Policy).Inc()
 		for _, g := range []*prometheus.GaugeVec{m.desired, m.ready, m.wanted} {
@@ -108,10 +164,19 @@ func (m *metrics) observe(e Entry) {
 		m.ready.WithLabelValues(e.Policy).Set(float64(e.Observation.Ready))
 		m.wanted.WithLabelValues(e.Policy).Set(float64(e.Decision.To))
 	}
+	for i, g := range e.Decision.Gates {
+		named := func(other decide.Gate) bool { return other.Name == g.Name }
+		if !slices.ContainsFunc(e.Decision.Gates[:i], named) {
+			m.gates.WithLabelValues(e.Policy, g.Name).Inc()
+		}
+	}
 	if n, ok := e.Decision.Unbounded(); ok {
 		m.unbounded.WithLabelValues(e.Policy).Set(float64(n))
 	} else {
 		m.unbounded.DeleteLabelValues(e.Policy)
+	}
+	if e.Observation.Boot > 0 {
+		m.boot.WithLabelValues(e.Policy).Set(e.Observation.Boot.Seconds())
 	}
 	for _, reading := range e.Observation.Signals {
 		available := 0.0

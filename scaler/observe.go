@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,92 +46,111 @@ type view struct {
 
 // observe asks the platform and runs every signal's query, side by side, so
 // that one that hangs takes no other's time. What fails is told in its place.
-func (l *loop) observe(ctx context.Context, now time.Time) view {
+func (l *loop) observe(ctx context.Context, r *round) view {
 	app := l.app
-	v := view{Observation: decide.Observation{Now: now, Signals: make([]decide.Reading, len(app.Signals))}}
+	v := view{Observation: decide.Observation{Now: l.now(), Signals: make([]decide.Reading, len(app.Signals))}}
+	heard := make([][]Sample, len(app.Signals))
 	var wg sync.WaitGroup
-	wg.Go(func() { l.look(ctx, &v) })
-	for i, signal := range app.Signals {
-		wg.Go(func() { v.Signals[i] = l.read(ctx, signal, now) })
+	wg.Go(func() { l.look(ctx, r, &v) })
+	for i := range app.Signals {
+		wg.Go(func() { v.Signals[i], heard[i] = l.read(ctx, r, &app.Signals[i]) })
 	}
 	wg.Wait()
+	if ctx.Err() == nil {
+		l.conclude(&v, heard)
+	}
 	return v
 }
 
 // look fills in what the platform says.
-func (l *loop) look(ctx context.Context, v *view) {
-	status, err := l.grip.status(ctx)
+func (l *loop) look(ctx context.Context, r *round, v *view) {
+	status, err := r.status(ctx, l.app, l.grip)
 	if err != nil {
 		v.Err = err.Error()
 		return
 	}
 	v.Desired, v.Ready, v.Starting = status.Desired, status.Ready, status.Starting+status.Pending
-	v.Updating = status.Updating
+	v.Failing, v.Updating = status.Failing, status.Updating
 	v.rev = status.Rev
 }
 
-// read runs one signal's query.
-func (l *loop) read(ctx context.Context, signal policy.Signal, now time.Time) decide.Reading {
+// conclude adds what follows from what was seen now and before.
+func (l *loop) conclude(v *view, heard [][]Sample) {
+	if v.Err == "" {
+		l.boots.see(v.Now, v.Desired, v.Ready, v.Updating)
+	}
+	v.Boot = l.boots.p95()
+	v.Lost = l.hosts.lost(l.app, heard, v.Ready, l.away)
+	v.Frozen = l.frozen(sight(v.Observation))
+	l.hints(&v.Observation)
+}
+
+// sight is whether a policy has its data. Of a workload that does not run, there
+// is none to be had.
+func sight(o decide.Observation) vision {
+	switch {
+	case o.Err != "" || o.Ready == 0:
+		return unknown
+	case slices.ContainsFunc(o.Signals, func(r decide.Reading) bool { return r.Err != "" }):
+		return blind
+	}
+	return sees
+}
+
+// read runs one signal's query. What it says of containers it returns as well.
+func (l *loop) read(ctx context.Context, r *round, signal *policy.Signal) (decide.Reading, []Sample) {
 	ctx, cancel := context.WithTimeout(ctx, queryLimit)
 	defer cancel()
-	samples, err := l.samples(ctx, signal, now)
+	reading := decide.Reading{Signal: signal.Name}
+	var samples []Sample
+	var err error
+	if shape, ok := signal.Shape(); ok {
+		service := l.app.Target.Service
+		var b *batch
+		if b, err = r.read(ctx, shape, service); err == nil {
+			samples = b.samples[service]
+			reading.Throttled, reading.Pressure = share(b.throttled, service), share(b.pressure, service)
+		}
+	} else {
+		samples, err = r.ask(ctx, signal.Query, signal.MaxAge)
+		if err == nil && len(samples) == 0 && signal.OnEmpty == policy.EmptyZero {
+			return l.empty(ctx, r, signal), nil
+		}
+	}
 	if err != nil {
 		l.metrics.queryErrors.WithLabelValues(l.app.Name, signal.Name).Inc()
-		return decide.Reading{Signal: signal.Name, Err: err.Error()}
+		return decide.Reading{Signal: signal.Name, Err: err.Error()}, nil
 	}
-	if problem := shape(signal, samples); problem != "" {
-		return decide.Reading{Signal: signal.Name, Err: problem}
+	if what := wrong(signal, samples); what != "" {
+		return decide.Reading{Signal: signal.Name, Err: what}, nil
 	}
-	return decide.Reading{Signal: signal.Name, Samples: readings(signal, samples)}
+	reading.Samples = readings(signal, samples)
+	return reading, samples
 }
 
-// samples are a signal's, each with the time at which it was measured. The
-// result of an expression carries the time of the query and would look fresh
-// for as long as its range reaches back; what we select ourselves we can ask
-// for the time of the newest sample behind it.
-func (l *loop) samples(ctx context.Context, signal policy.Signal, now time.Time) ([]Sample, error) {
-	samples, err := l.query.Query(ctx, signal.PromQL(l.app.Target), now, signal.MaxAge)
-	if err != nil || signal.Source == policy.Query {
-		return samples, err
+// empty is what an answer without series means where the policy takes it for
+// zero: that, if the guard returns something.
+func (l *loop) empty(ctx context.Context, r *round, signal *policy.Signal) decide.Reading {
+	vouched, err := r.ask(ctx, signal.Guard, signal.MaxAge)
+	switch {
+	case err != nil:
+		l.metrics.queryErrors.WithLabelValues(l.app.Name, signal.Name).Inc()
+		return decide.Reading{Signal: signal.Name, Err: "the query returns nothing, and its guard fails: " + err.Error()}
+	case len(vouched) == 0:
+		return decide.Reading{Signal: signal.Name, Err: "the query returns nothing, and so does its guard"}
 	}
-	times, err := l.query.Query(ctx, ageQuery(signal, l.app.Target), now, signal.MaxAge)
-	if err != nil {
-		return nil, fmt.Errorf("age of the samples: %w", err)
-	}
-	return dated(samples, times), nil
+	return decide.Reading{Signal: signal.Name, Empty: true, Samples: []decide.Sample{{At: r.at}}}
 }
 
-// ageQuery is the query for the times, in seconds since 1970, of the newest
-// samples behind a cpu or memory signal.
-func ageQuery(signal policy.Signal, t policy.Target) string {
-	name := "container_cpu_usage_seconds_total"
-	if signal.Source == policy.Memory {
-		name = "container_memory_working_set_bytes"
+func share(of map[string]float64, service string) *float64 {
+	if v, ok := of[service]; ok {
+		return &v
 	}
-	return "timestamp(" + name + `{container_label_com_docker_swarm_service_name=` + strconv.Quote(t.Service) + "})"
+	return nil
 }
 
-// dated returns the samples that have a time among times, with that time. One
-// without is the echo of a replica that is no longer heard.
-func dated(samples, times []Sample) []Sample {
-	at := make(map[string]time.Time, len(times))
-	for _, s := range times {
-		if !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
-			at[container(s.Labels)] = time.UnixMilli(int64(math.Round(s.Value * 1000)))
-		}
-	}
-	var kept []Sample
-	for _, s := range samples {
-		if t, ok := at[container(s.Labels)]; ok {
-			s.At = t
-			kept = append(kept, s)
-		}
-	}
-	return kept
-}
-
-// shape tells what is wrong with the number of series, if anything is.
-func shape(signal policy.Signal, samples []Sample) string {
+// wrong tells what is wrong with the number of series, if anything is.
+func wrong(signal *policy.Signal, samples []Sample) string {
 	single := signal.Whole()
 	switch n := len(samples); {
 	case n == 0 && signal.Of == policy.Limit:
@@ -151,7 +169,7 @@ func shape(signal policy.Signal, samples []Sample) string {
 
 // readings turns samples into what decide knows. A value that is meant for the
 // whole workload, or has no labels, speaks for all replicas.
-func readings(signal policy.Signal, samples []Sample) []decide.Sample {
+func readings(signal *policy.Signal, samples []Sample) []decide.Sample {
 	out := make([]decide.Sample, len(samples))
 	for i, s := range samples {
 		out[i] = decide.Sample{At: s.At, Value: s.Value}

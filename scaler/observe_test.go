@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -29,7 +32,18 @@ func (a answers) Query(ctx context.Context, promql string, at time.Time, _ time.
 
 // of is a sample of a container on a node.
 func of(node, id string, value float64) Sample {
-	return Sample{Labels: map[string]string{"node": node, "id": id}, At: noon, Value: value}
+	return Sample{Labels: map[string]string{"node": node, "id": id, policy.ServiceLabel: "web"}, At: noon, Value: value}
+}
+
+// listening is the loop of a policy web with one signal over a store, and a round for
+// it.
+func listening(t *testing.T, signal policy.Signal, store answers) (*loop, *round) {
+	s, err := New(Options{Query: store, Now: func() time.Time { return noon }, Drivers: map[string]driver.Driver{"swarm": &fake.Platform{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := policy.App{Name: "web", Target: policy.Target{Driver: "swarm", Service: "web"}, Signals: []policy.Signal{signal}}
+	return s.loop(app), s.round(t.Context(), []policy.App{app})
 }
 
 func query(kind policy.Kind) policy.Signal {
@@ -94,11 +108,8 @@ func TestAnswersBecomeReadings(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := &loop{
-				app: policy.App{Name: "web"}, metrics: newMetrics(nil),
-				query: answers(func(string, time.Time) ([]Sample, error) { return tt.samples, tt.err }),
-			}
-			got := l.read(t.Context(), tt.signal, noon)
+			l, r := listening(t, tt.signal, func(string, time.Time) ([]Sample, error) { return tt.samples, tt.err })
+			got, _ := l.read(t.Context(), r, &tt.signal)
 			if diff := cmp.Diff(tt.want, got, cmpopts.EquateNaNs()); diff != "" {
 				t.Error(diff)
 			}
@@ -112,13 +123,15 @@ func TestAnswersBecomeReadings(t *testing.T) {
 
 func TestContainersAreAsOldAsTheirNewestSample(t *testing.T) {
 	seconds := func(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
-	var asked []string
-	l := &loop{
-		app:     policy.App{Name: "web", Target: policy.Target{Driver: "swarm", Service: "web"}},
-		metrics: newMetrics(nil),
-		query: answers(func(promql string, at time.Time) ([]Sample, error) {
+	for _, source := range []policy.Source{policy.CPU, policy.Memory} {
+		var mu sync.Mutex
+		var asked []string
+		signal := policy.Signal{Name: "s", Type: policy.Track, Source: source, MaxAge: 15 * time.Second}
+		l, r := listening(t, signal, func(promql string, _ time.Time) ([]Sample, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			asked = append(asked, promql)
-			if strings.HasPrefix(promql, "timestamp(") {
+			if strings.Contains(promql, "timestamp(") {
 				return []Sample{
 					of("n1", "/docker/a", seconds(noon.Add(-1500*time.Millisecond))),
 					of("n2", "/docker/a", seconds(noon.Add(-9*time.Second))),
@@ -127,11 +140,8 @@ func TestContainersAreAsOldAsTheirNewestSample(t *testing.T) {
 			}
 			// All look as fresh as the query, also b and c, which nobody hears.
 			return []Sample{of("n1", "/docker/a", 0.5), of("n2", "/docker/a", 0.6), of("n1", "/docker/b", 0.7), of("n1", "/docker/c", 0.8)}, nil
-		}),
-	}
-	for _, source := range []policy.Source{policy.CPU, policy.Memory} {
-		asked = nil
-		got := l.read(t.Context(), policy.Signal{Name: "s", Type: policy.Track, Source: source, MaxAge: 15 * time.Second}, noon)
+		})
+		got, _ := l.read(t.Context(), r, &signal)
 		want := decide.Reading{Signal: "s", Samples: []decide.Sample{
 			{Replica: "n1/docker/a", At: noon.Add(-1500 * time.Millisecond), Value: 0.5},
 			{Replica: "n2/docker/a", At: noon.Add(-9 * time.Second), Value: 0.6},
@@ -145,32 +155,15 @@ func TestContainersAreAsOldAsTheirNewestSample(t *testing.T) {
 	}
 }
 
-// TestTheAgeIsOfTheSeriesThatAreRead holds two queries together that are built
-// in two places.
-func TestTheAgeIsOfTheSeriesThatAreRead(t *testing.T) {
-	target := policy.Target{Driver: "swarm", Service: `shop"web\`}
-	for _, s := range []policy.Signal{
-		{Type: policy.Track, Source: policy.CPU, Of: policy.Limit, Window: 10 * time.Second},
-		{Type: policy.Track, Source: policy.Memory, Of: policy.Bytes},
-	} {
-		selector := strings.TrimSuffix(strings.TrimPrefix(ageQuery(s, target), "timestamp("), ")")
-		if promql := s.PromQL(target); !strings.Contains(promql, selector) {
-			t.Errorf("%s is asked for %s, but its age is that of %s", s.Source, promql, selector)
-		}
-	}
-}
-
 func TestAContainerWithoutAnAgeIsNoData(t *testing.T) {
-	l := &loop{
-		app: policy.App{Name: "web"}, metrics: newMetrics(nil),
-		query: answers(func(promql string, _ time.Time) ([]Sample, error) {
-			if strings.HasPrefix(promql, "timestamp(") {
-				return nil, nil
-			}
-			return []Sample{of("n1", "/docker/a", 0)}, nil
-		}),
-	}
-	got := l.read(t.Context(), policy.Signal{Name: "s", Source: policy.CPU}, noon)
+	signal := policy.Signal{Name: "s", Source: policy.CPU}
+	l, r := listening(t, signal, func(promql string, _ time.Time) ([]Sample, error) {
+		if strings.Contains(promql, "timestamp(") {
+			return nil, nil
+		}
+		return []Sample{of("n1", "/docker/a", 0)}, nil
+	})
+	got, _ := l.read(t.Context(), r, &signal)
 	if got.Err == "" || len(got.Samples) != 0 {
 		t.Errorf("reading %+v, want an error", got)
 	}
@@ -181,7 +174,7 @@ func ExampleExplain() {
 	_ = Explain(&b, Entry{
 		Policy: "web", Target: "swarm/web", Mode: policy.Advise,
 		Observation: decide.Observation{Now: noon, Desired: 1, Ready: 1},
-		Decision:    decide.Decision{Action: decide.Grow, From: 1, To: 3, Why: "cpu wants 3: 104% over 1 replica, 35% for each"},
+		Decision:    decide.Decision{Action: decide.Grow, From: 1, To: 3}.Quote("cpu wants 3: 104% over 1 replica, 35% for each"),
 	})
 	fmt.Print(b.String())
 	// Output:

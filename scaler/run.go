@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
@@ -13,30 +14,67 @@ import (
 // saveEvery is how much of the past a crash may cost; none of it led to a write.
 const saveEvery = 5 * time.Second
 
-// Run evaluates every policy at its interval until ctx ends.
+// Run evaluates every policy at its interval and whenever something has happened
+// that matters to it, until ctx ends.
 func (s *Scaler) Run(ctx context.Context) error {
+	s.save()
 	running := make(map[string]*runner)
-	save := time.NewTicker(saveEvery)
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		s.pulse.run(ctx, func(apps []policy.App) *round { return s.round(ctx, apps) })
+	})
+	beside.Go(func() { s.ahead.run(ctx) })
+	listening := make(map[string]bool)
+	save, look := time.NewTicker(saveEvery), time.NewTicker(time.Second)
 	defer save.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			for _, r := range running {
 				<-r.ended // their context is ctx's child
 			}
-			s.save()
+			beside.Wait()
+			s.asking.Wait()
+			s.memory.breaks(s.breaker.file())
+			s.saved(s.memory.end())
 			return nil
 		case <-s.changed:
 			s.adopt(ctx, running)
+			s.listen(ctx, &beside, listening)
+		case <-look.C:
+			s.watchBreaker()
 		case <-save.C:
 			s.save()
+			if warning := s.saveHands(); warning != "" {
+				s.log.Error("pauses and overrides not saved", "err", warning)
+			}
 		}
 	}
+}
+
+// watchBreaker tells when the breaker opens or closes, and has that outlive a
+// crash.
+func (s *Scaler) watchBreaker() {
+	before, after := s.breaker.tick(s.now())
+	if before == after {
+		return
+	}
+	if after == "" {
+		s.metrics.frozen.Set(0)
+		s.log.Info("workloads may shrink again", "was", before)
+	} else {
+		s.metrics.frozen.Set(1)
+		s.log.Error("no workload shrinks", "why", after)
+	}
+	s.memory.breaks(s.breaker.file())
+	s.save()
 }
 
 // runner is a loop under way.
 type runner struct {
 	app    policy.App
+	member *member
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
@@ -47,11 +85,14 @@ func (s *Scaler) adopt(ctx context.Context, running map[string]*runner) {
 	s.mu.Lock()
 	apps := slices.Clone(s.apps)
 	s.mu.Unlock()
+	named := make(map[string]policy.App, len(apps))
+	for _, app := range apps {
+		named[app.Name] = app
+	}
 
 	var ending []*runner
 	for name, r := range running {
-		same := func(app policy.App) bool { return reflect.DeepEqual(app, r.app) }
-		if !slices.ContainsFunc(apps, same) {
+		if app, ok := named[name]; !ok || !reflect.DeepEqual(app, r.app) {
 			r.cancel()
 			ending = append(ending, r)
 			delete(running, name)
@@ -62,45 +103,74 @@ func (s *Scaler) adopt(ctx context.Context, running map[string]*runner) {
 		s.dismiss(r.app.Name)
 	}
 	s.memory.retain(apps)
+	s.breaker.retain(apps)
+	s.ahead.adopt(apps)
+	var watched []Watched
 	for _, app := range apps {
 		if running[app.Name] == nil {
 			running[app.Name] = s.start(ctx, app)
 		}
+		watched = append(watched, s.watched(app, running[app.Name].member)...)
+	}
+	s.pulse.begin()
+	if s.watch != nil {
+		s.watch(watched)
 	}
 }
 
 // start begins the loop of a policy.
 func (s *Scaler) start(ctx context.Context, app policy.App) *runner {
+	ctx, cancel := context.WithCancel(ctx)
+	l := s.loop(app)
+	s.metrics.begin(app)
+	s.log.Info("policy begins", "policy", app.Name, "workload", app.Target, "mode", app.Mode)
+
+	m := s.pulse.add(app)
+	r := &runner{app: app, member: m, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		defer s.pulse.remove(m)
+		l.run(ctx, m.turns, func(starting bool) { s.pulse.done(m, s.now(), starting, l.boots.p95()) })
+	}()
+	return r
+}
+
+// loop makes the loop of a policy, with its past.
+func (s *Scaler) loop(app policy.App) *loop {
 	grip, err := s.guard.grip(app)
 	if err != nil {
 		panic(err) // Reload has checked this very thing
 	}
-	mark := fingerprint(app)
+	mark, name, learnt := fingerprint(app), app.Target.String(), s.memory.learnt(app.Target)
 	l := &loop{
 		app:     app,
 		grip:    grip,
-		query:   s.query,
 		log:     s.log,
 		metrics: s.metrics,
-		state:   s.memory.recall(app),
-		keep: func(e Entry, state decide.State) {
-			s.memory.remember(app.Name, mark, state)
-			if e.Result != "" {
-				s.save() // or a crash forgets why there are so many now, and shrinks
-			}
-			s.keep(e)
-		},
-	}
-	s.metrics.begin(app)
-	s.log.Info("policy begins", "policy", app.Name, "workload", app.Target, "mode", app.Mode)
+		now:     s.now,
+		state:   s.memory.recall(app, s.now()),
+		boots:   boots{took: slices.Clone(learnt.Boots)},
+		hosts:   hosts{nodes: slices.Clone(learnt.Nodes)},
+		queries: asked(app),
+		alone:   func(ctx context.Context) *round { return s.round(ctx, []policy.App{app}) },
+		away:    func(node string) bool { return s.nodes != nil && s.nodes.Lost(node) },
+		frozen:  func(v vision) string { return s.breaker.see(app.Name, v, s.now()) },
+		hints:   func(o *decide.Observation) { s.hint(app, o) },
 
-	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{app: app, cancel: cancel, ended: make(chan struct{})}
-	go func() {
-		defer close(r.ended)
-		l.run(ctx)
-	}()
-	return r
+		foresight: func() string { return s.ahead.says(app.Name) },
+	}
+	l.keep = func(e Entry, state decide.State) {
+		s.memory.remember(app.Name, mark, state)
+		if !slices.Equal(l.boots.took, learnt.Boots) || !slices.Equal(l.hosts.nodes, learnt.Nodes) {
+			learnt = target{Boots: slices.Clone(l.boots.took), Nodes: slices.Clone(l.hosts.nodes)}
+			s.memory.learn(name, learnt)
+		}
+		if e.Result != "" {
+			s.save() // or a crash forgets why there are so many now, and shrinks
+		}
+		s.keep(e)
+	}
+	return l
 }
 
 // dismiss forgets a policy whose loop has ended.
@@ -110,6 +180,13 @@ func (s *Scaler) dismiss(name string) {
 	s.mu.Lock()
 	delete(s.last, name)
 	s.mu.Unlock()
+	if s.journal == nil {
+		return
+	}
+	if err := s.journal.end(name); err != nil {
+		s.metrics.journalErrors.Inc()
+		s.log.Error("decision not recorded", "policy", name, "err", err)
+	}
 }
 
 // keep takes the result of a tick.
@@ -128,8 +205,10 @@ func (s *Scaler) keep(e Entry) {
 	}
 }
 
-func (s *Scaler) save() {
-	if err := s.memory.save(); err != nil {
+func (s *Scaler) save() { s.saved(s.memory.save()) }
+
+func (s *Scaler) saved(err error) {
+	if err != nil {
 		s.metrics.stateErrors.Inc()
 		s.log.Error("state not saved", "err", err)
 	}

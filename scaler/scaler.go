@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
@@ -21,6 +24,9 @@ type Options struct {
 	Policies []policy.App
 	// Query answers the signals' queries.
 	Query Querier
+	// History answers what forecasts and events ask about the past; nil if there is
+	// nobody to ask, and then no forecast acts and no event has a base.
+	History RangeQuerier
 	// Drivers by the name that targets use.
 	Drivers map[string]driver.Driver
 	// Journal keeps the decisions; nil keeps only the last one of each policy.
@@ -28,6 +34,11 @@ type Options struct {
 	Journal *Journal
 	// StateFile keeps the past over restarts; empty keeps none.
 	StateFile string
+	// HandFile keeps pauses and overrides over restarts; empty keeps none.
+	HandFile string
+	// Who tells who sends a request, and whether that is proven, by a password or a
+	// certificate; nil if the collector asks for neither.
+	Who func(*http.Request) (name string, proven bool)
 	// Ceiling is the number of replicas that no driver is ever asked to exceed.
 	// Default policy.DefaultCeiling.
 	Ceiling int
@@ -35,6 +46,14 @@ type Options struct {
 	// that may not goes on to decide, so that it knows as much as the other when
 	// it comes to lead.
 	Lease Lease
+	// Watch is told of all that policies wait for, each time that it changes; nil if
+	// nobody can tell when a sample arrives.
+	Watch func([]Watched)
+	// Nodes tells which agents are heard; nil if nobody knows.
+	Nodes Nodes
+	// Now is the clock of decisions; time.Now if nil. Intervals go by the process'
+	// own.
+	Now func() time.Time
 	// Log may be nil.
 	Log *slog.Logger
 	// Registerer takes the scaler's metrics; it may be nil.
@@ -55,8 +74,18 @@ type Scaler struct {
 	ceiling int
 	guard   *guard
 	memory  *memory
+	hands   *hands
+	ahead   *ahead
+	pace    *rate.Limiter // of what people say
+	who     func(*http.Request) (name string, proven bool)
 	metrics *metrics
-	changed chan struct{} // has one element when apps has changed
+	watch   func([]Watched)
+	nodes   Nodes
+	now     func() time.Time
+	pulse   *pulse
+	breaker *breaker
+	asking  sync.WaitGroup // what evaluations have asked for
+	changed chan struct{}  // has one element when apps has changed
 
 	mu   sync.Mutex
 	apps []policy.App
@@ -79,10 +108,28 @@ func New(opts Options) (*Scaler, error) {
 		ceiling: cmp.Or(opts.Ceiling, policy.DefaultCeiling),
 		memory:  openMemory(opts.StateFile, log),
 		metrics: newMetrics(opts.Registerer),
+		pace:    rate.NewLimiter(rate.Every(handsEach), handsAtOnce),
+		who:     opts.Who,
+		watch:   opts.Watch,
+		nodes:   opts.Nodes,
+		now:     opts.Now,
+		pulse:   newPulse(),
 		changed: make(chan struct{}, 1),
 		last:    make(map[string]Entry),
 	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.journal != nil {
+		s.journal.register(opts.Registerer)
+	}
+	s.ahead = newAhead(opts.History, s.now, log, newAheadMetrics(opts.Registerer))
+	s.hands = openHands(opts.HandFile, s.now, log, s.audit, newHandMetrics(opts.Registerer))
+	s.breaker = newBreaker(s.nodes, s.memory.broken)
 	s.guard = &guard{drivers: opts.Drivers, ceiling: s.ceiling, lease: opts.Lease, log: log, metrics: s.metrics}
+	if s.who == nil {
+		s.who = func(*http.Request) (string, bool) { return "", false }
+	}
 	if s.guard.lease == nil {
 		s.guard.lease = alone{}
 	}
@@ -141,6 +188,9 @@ func (s *Scaler) check(apps []policy.App) error {
 type Status struct {
 	Policy policy.App `json:"policy"`
 	Last   *Entry     `json:"last,omitempty"` // nil before the first tick
+	Hand   Hand       `json:"hand,omitzero"`  // what people have said
+	// Forecast is how the forecast stands; nil if the policy has none.
+	Forecast *Foresight `json:"forecast,omitempty"`
 }
 
 // Policies returns the policies in force, in the order of their file.
@@ -149,7 +199,7 @@ func (s *Scaler) Policies() []Status {
 	defer s.mu.Unlock()
 	all := make([]Status, len(s.apps))
 	for i, app := range s.apps {
-		all[i].Policy = app
+		all[i].Policy, all[i].Hand, all[i].Forecast = app, s.hands.of(app.Name), s.ahead.foresee(app.Name)
 		if e, ok := s.last[app.Name]; ok {
 			all[i].Last = &e
 		}
@@ -160,10 +210,12 @@ func (s *Scaler) Policies() []Status {
 // Decisions returns entries of the journal, the newest first, beginning with
 // the last tick of each policy that is asked for.
 func (s *Scaler) Decisions(q JournalQuery) ([]Entry, error) {
+	s.mu.Lock()
+	q = q.named(s.apps)
+	last := slices.Collect(maps.Values(s.last))
+	s.mu.Unlock()
 	if s.journal == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return q.pick(slices.Collect(maps.Values(s.last))), nil
+		return q.pick(last), nil
 	}
 	return s.journal.Read(q)
 }

@@ -81,8 +81,14 @@ type scene struct {
 // play starts a scaler over web with n replicas, in a bubble.
 func play(t *testing.T, w *world, opts Options) *scene {
 	t.Helper()
+	return playOver(t, w, w, opts)
+}
+
+// playOver is play with another store.
+func playOver(t *testing.T, w *world, store Querier, opts Options) *scene {
+	t.Helper()
 	s := &scene{world: w, t: t, reg: prometheus.NewRegistry()}
-	opts.Query, opts.Registerer = w, s.reg
+	opts.Query, opts.Registerer = store, s.reg
 	opts.Drivers = map[string]driver.Driver{"fake": &w.platform}
 	var err error
 	if s.scaler, err = New(opts); err != nil {
@@ -134,6 +140,27 @@ func (s *scene) metric(name, labels string) float64 {
 			}
 			if f.GetName() == "plimsoll_scaler_"+name && strings.Join(pairs, ",") == labels {
 				return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return math.NaN()
+}
+
+// sum is that of a histogram, whose labels are as text.
+func (s *scene) sum(name, labels string) float64 {
+	s.t.Helper()
+	families, err := s.reg.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var pairs []string
+			for _, l := range m.GetLabel() {
+				pairs = append(pairs, l.GetName()+"="+l.GetValue())
+			}
+			if f.GetName() == "plimsoll_scaler_"+name && strings.Join(pairs, ",") == labels {
+				return m.GetHistogram().GetSampleSum()
 			}
 		}
 	}

@@ -54,6 +54,7 @@ type Status struct {
 	Ready    int  `json:"ready"`              // able to serve
 	Starting int  `json:"starting,omitempty"` // placed on a node, not yet serving
 	Pending  int  `json:"pending,omitempty"`  // not placed: no node fits, or not yet looked at
+	Failing  int  `json:"failing,omitempty"`  // of those not ready, those that ended in failure twice or more of late
 	Updating bool `json:"updating,omitempty"` // a rollout or rollback is under way
 	Rev      Rev  `json:"rev,omitempty"`
 }
@@ -73,4 +74,28 @@ type Driver interface {
 	// only one who could. It is written with the count; if w was written under
 	// a higher one, nothing is done and the error wraps ErrFenced.
 	Scale(ctx context.Context, w Workload, n int, rev Rev, epoch uint64) error
+}
+
+// A Lister is a Driver that can report on many workloads with one question. The
+// scaler asks it instead of Status where several are due at once.
+type Lister interface {
+	// StatusAll reports on ws, in their order: what Status would say of each. An
+	// error means that nothing is known of any.
+	StatusAll(ctx context.Context, ws []Workload) ([]Reply, error)
+}
+
+// Reply is what Status would return.
+type Reply struct {
+	Status Status
+	Err    error
+}
+
+// A Watcher is a Driver that hears of changes by itself.
+type Watcher interface {
+	// Watch calls changed for each workload that may have changed, with the zero
+	// Workload if any may, until ctx ends or the platform can be heard no more,
+	// and returns why. It begins with any, for what happened before it listened.
+	// changed does not block. Changes that no one tells, such as
+	// a replica's becoming ready, may be left out.
+	Watch(ctx context.Context, changed func(Workload)) error
 }

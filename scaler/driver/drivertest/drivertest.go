@@ -40,6 +40,12 @@ func Run(t *testing.T, p Platform) {
 	t.Run("a negative count is refused", p.negative)
 	t.Run("who leads no longer is refused", p.fenced)
 	t.Run("an ended context is obeyed", p.obeysContext)
+	if l, ok := p.Driver.(driver.Lister); ok {
+		t.Run("a list says what looks say", func(t *testing.T) { p.lists(t, l) })
+	}
+	if w, ok := p.Driver.(driver.Watcher); ok {
+		t.Run("a change is told", func(t *testing.T) { p.tells(t, w) })
+	}
 	if p.Fixed != (driver.Workload{}) {
 		t.Run("a workload without a count is refused", p.fixed)
 	}
@@ -180,6 +186,85 @@ func (p Platform) obeysContext(t *testing.T) {
 	}
 	if after := p.status(t); after.Desired != before.Desired {
 		t.Errorf("desired went from %d to %d", before.Desired, after.Desired)
+	}
+}
+
+func (p Platform) lists(t *testing.T, l driver.Lister) {
+	nobody := driver.Workload{Namespace: p.Workload.Namespace, Name: "no-such"}
+	ws := []driver.Workload{nobody, p.Workload}
+	if p.Fixed != (driver.Workload{}) {
+		ws = append(ws, p.Fixed)
+	}
+	for _, n := range []int{1, 2} {
+		p.scale(t, n)
+		for _, settled := range []bool{false, true} {
+			if settled {
+				p.await(t, n)
+			}
+			replies, err := l.StatusAll(t.Context(), ws)
+			if err != nil || len(replies) != len(ws) {
+				t.Fatalf("%d replies to %d questions, error %v", len(replies), len(ws), err)
+			}
+			if !errors.Is(replies[0].Err, driver.ErrNotFound) {
+				t.Errorf("unknown workload: error %v, want ErrNotFound", replies[0].Err)
+			}
+			if got := replies[1]; got.Err != nil || got.Status.Desired != n || settled && got.Status != p.status(t) {
+				t.Errorf("listed %+v, want what a look says: %+v", got, p.status(t))
+			}
+			if len(ws) > 2 && !errors.Is(replies[2].Err, driver.ErrRefused) {
+				t.Errorf("workload without a count: error %v, want ErrRefused", replies[2].Err)
+			}
+		}
+	}
+	p.scale(t, 1)
+	replies, err := l.StatusAll(t.Context(), ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Driver.Scale(t.Context(), p.Workload, 2, replies[1].Status.Rev, 0); err != nil && !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("scale under the revision of a list: %v", err)
+	}
+	if err := p.Driver.Scale(t.Context(), p.Workload, 3, replies[1].Status.Rev, 0); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("scale under the revision of an old list: error %v, want ErrConflict", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.StatusAll(ctx, ws); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+}
+
+// tells waits for what is told, which may be told more often than asked for.
+func (p Platform) tells(t *testing.T, w driver.Watcher) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told, ended := make(chan driver.Workload, 1000), make(chan error, 1)
+	go func() { ended <- w.Watch(ctx, func(w driver.Workload) { told <- w }) }()
+	hear := func(what string, wanted func(driver.Workload) bool) {
+		t.Helper()
+		deadline := time.After(p.Patience)
+		for {
+			select {
+			case w := <-told:
+				if wanted(w) {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("%s: nothing was told within %v", what, p.Patience)
+			}
+		}
+	}
+	hear("at the beginning", func(w driver.Workload) bool { return w == driver.Workload{} })
+	p.scale(t, p.status(t).Desired%3+1)
+	hear("after a change", func(w driver.Workload) bool { return w.Name != "" })
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v, want context.Canceled", err)
+		}
+	case <-time.After(p.Patience):
+		t.Error("still listening though its context has ended")
 	}
 }
 

@@ -9,6 +9,7 @@ package fake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -17,7 +18,11 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 )
 
-var _ driver.Driver = (*Platform)(nil)
+var (
+	_ driver.Driver  = (*Platform)(nil)
+	_ driver.Lister  = (*Platform)(nil)
+	_ driver.Watcher = (*Platform)(nil)
+)
 
 // Platform holds workloads. The zero value is an empty platform whose replicas
 // are ready at once. Its methods may be called concurrently.
@@ -30,6 +35,9 @@ type Platform struct {
 	workloads map[driver.Workload]*workload
 	writes    []Write
 	reads     int
+	lists     int
+	watchers  map[int]func(driver.Workload)
+	watched   int
 	born      int
 	statusIn  []trouble
 	scaleIn   []trouble
@@ -47,6 +55,7 @@ type workload struct {
 	rev      int
 	epoch    uint64
 	updating bool
+	failing  int
 	replicas []replica // oldest first
 }
 
@@ -77,16 +86,60 @@ func (p *Platform) Add(w driver.Workload, n int) {
 // the Writes.
 func (p *Platform) Edit(w driver.Workload, n int) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.resize(p.workloads[w], n, time.Now().Add(p.Boot))
+	p.mu.Unlock()
+	p.tell(w)
+}
+
+// SetFailing makes the n newest replicas of w fail again and again; 0 lets them
+// start anew.
+func (p *Platform) SetFailing(w driver.Workload, n int) {
+	p.mu.Lock()
+	wl, ready := p.workloads[w], time.Now().Add(p.Boot)
+	for i := range wl.replicas[max(0, len(wl.replicas)-max(n, wl.failing)):] {
+		wl.replicas[len(wl.replicas)-1-i].ready = ready
+	}
+	wl.failing = n
+	p.mu.Unlock()
+	p.tell(w)
 }
 
 // SetUpdating starts or ends a rollout of w.
 func (p *Platform) SetUpdating(w driver.Workload, updating bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.workloads[w].updating = updating
 	p.workloads[w].rev++
+	p.mu.Unlock()
+	p.tell(w)
+}
+
+// tell tells who watches that w has changed.
+func (p *Platform) tell(w driver.Workload) {
+	p.mu.Lock()
+	watchers := slices.Collect(maps.Values(p.watchers))
+	p.mu.Unlock()
+	for _, changed := range watchers {
+		changed(w)
+	}
+}
+
+// Watch implements driver.Watcher: it tells of Edit, SetUpdating, SetFailing and
+// of what is scaled.
+func (p *Platform) Watch(ctx context.Context, changed func(driver.Workload)) error {
+	p.mu.Lock()
+	if p.watchers == nil {
+		p.watchers = make(map[int]func(driver.Workload))
+	}
+	p.watched++
+	me := p.watched
+	p.watchers[me] = changed
+	p.mu.Unlock()
+	changed(driver.Workload{})
+	<-ctx.Done()
+	p.mu.Lock()
+	delete(p.watchers, me)
+	p.mu.Unlock()
+	return ctx.Err()
 }
 
 // FailStatus lets the coming calls of Status fail, one error each; nil is a
@@ -137,6 +190,13 @@ func (p *Platform) Writes() []Write {
 	return slices.Clone(p.writes)
 }
 
+// Lists returns how often StatusAll was called.
+func (p *Platform) Lists() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lists
+}
+
 // Reads returns how often Status was called.
 func (p *Platform) Reads() int {
 	p.mu.Lock()
@@ -166,16 +226,42 @@ func (p *Platform) Status(ctx context.Context, w driver.Workload) (driver.Status
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.status(w)
+}
+
+// StatusAll implements driver.Lister. It meets the same trouble as Status.
+func (p *Platform) StatusAll(ctx context.Context, ws []driver.Workload) ([]driver.Reply, error) {
+	p.mu.Lock()
+	p.lists++
+	p.mu.Unlock()
+	if err := p.meet(ctx, &p.statusIn); err != nil {
+		return nil, fmt.Errorf("look at %d workloads: %w", len(ws), err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	replies := make([]driver.Reply, len(ws))
+	for i, w := range ws {
+		replies[i].Status, replies[i].Err = p.status(w)
+	}
+	return replies, nil
+}
+
+// status is that of w. p.mu is held.
+func (p *Platform) status(w driver.Workload) (driver.Status, error) {
 	wl, ok := p.workloads[w]
 	if !ok {
 		return driver.Status{}, fmt.Errorf("look at %s: %w", w, driver.ErrNotFound)
 	}
 	s := driver.Status{Desired: len(wl.replicas), Updating: wl.updating, Rev: wl.token()}
 	now := time.Now()
-	for _, r := range wl.replicas {
-		if now.Before(r.ready) {
+	for i, r := range wl.replicas {
+		switch {
+		case i >= len(wl.replicas)-wl.failing:
 			s.Starting++
-		} else {
+			s.Failing++
+		case now.Before(r.ready):
+			s.Starting++
+		default:
 			s.Ready++
 		}
 	}
@@ -188,26 +274,34 @@ func (p *Platform) Scale(ctx context.Context, w driver.Workload, n int, rev driv
 		return fmt.Errorf("scale %s: %w", w, err)
 	}
 
+	changed, err := p.scale(w, n, rev, epoch)
+	if changed {
+		p.tell(w)
+	}
+	return err
+}
+
+func (p *Platform) scale(w driver.Workload, n int, rev driver.Rev, epoch uint64) (changed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wl, ok := p.workloads[w]
 	switch {
 	case !ok:
-		return fmt.Errorf("scale %s: %w", w, driver.ErrNotFound)
+		return false, fmt.Errorf("scale %s: %w", w, driver.ErrNotFound)
 	case n < 0:
-		return fmt.Errorf("scale %s to %d: %w", w, n, driver.ErrRefused)
+		return false, fmt.Errorf("scale %s to %d: %w", w, n, driver.ErrRefused)
 	case rev != "" && rev != wl.token():
-		return fmt.Errorf("scale %s: %w", w, driver.ErrConflict)
+		return false, fmt.Errorf("scale %s: %w", w, driver.ErrConflict)
 	case epoch > 0 && wl.epoch > epoch:
-		return fmt.Errorf("scale %s under epoch %d: %w", w, epoch, driver.ErrFenced)
+		return false, fmt.Errorf("scale %s under epoch %d: %w", w, epoch, driver.ErrFenced)
 	case n == len(wl.replicas):
-		return nil
+		return false, nil
 	}
 	now := time.Now()
 	p.writes = append(p.writes, Write{At: now, Workload: w, From: len(wl.replicas), To: n, Epoch: epoch})
 	wl.epoch = max(wl.epoch, epoch)
 	p.resize(wl, n, now.Add(p.Boot))
-	return nil
+	return true, nil
 }
 
 // meet takes the next trouble from the queue and suffers it.

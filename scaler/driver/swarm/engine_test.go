@@ -60,7 +60,7 @@ func TestRealEngine(t *testing.T) {
 // image.
 func create(t *testing.T, e *engine.Engine, w driver.Workload, mode string) {
 	t.Helper()
-	spec := `{"Name":"` + serviceName(w) + `","Mode":{` + mode + `},"TaskTemplate":{"ContainerSpec":{
+	spec := `{"Name":"` + serviceName(w) + `","Labels":{"plimsoll.scale.max":"5"},"Mode":{` + mode + `},"TaskTemplate":{"ContainerSpec":{
 		"Image":"` + untagged + `","Command":["sleep","3600"],"StopGracePeriod":100000000}}}`
 	s, err := New(Options{Host: e.Host()})
 	if err != nil {
@@ -161,6 +161,10 @@ func lists(t *testing.T, s *Swarm) {
 	}
 	for _, one := range services {
 		got[one.Name] = one.Desired
+		labels := map[string]string{serviceName(web): "5"}[one.Name] // none of what has no number to scale
+		if one.Labels["plimsoll.scale.max"] != labels {
+			t.Errorf("%s: labels %v", one.Name, one.Labels)
+		}
 		if one.Ready == nil || *one.Ready < 0 || *one.Ready > 5 {
 			t.Errorf("%s: ready %v", one.Name, one.Ready)
 		}

@@ -19,6 +19,8 @@ type Service struct {
 	Name    string // as the Swarm has it, with its stack in front
 	Desired int
 	Ready   *int // tasks that run; nil where the engine is older than 20.10
+	// Labels are those of a service whose replicas are a number; of others none.
+	Labels map[string]string
 }
 
 // Services lists the services that are meant to go on running, in no order. Of
@@ -44,7 +46,7 @@ func (s *Swarm) Services(ctx context.Context) ([]Service, error) {
 		}
 		switch mode := service.Spec.Mode; {
 		case mode.Replicated != nil:
-			one.Desired = desired(service)
+			one.Desired, one.Labels = desired(service), service.Spec.Labels
 		case mode.Global != nil && status != nil:
 			one.Desired = int(min(status.DesiredTasks, maxReplicas))
 		default:

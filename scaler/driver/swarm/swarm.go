@@ -18,19 +18,25 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/swarm"
 	"github.com/docker/docker/client"
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 )
 
-var _ driver.Driver = (*Swarm)(nil)
+var (
+	_ driver.Driver  = (*Swarm)(nil)
+	_ driver.Lister  = (*Swarm)(nil)
+	_ driver.Watcher = (*Swarm)(nil)
+)
 
 // maxReplicas is the last line of defence, far above the guard's ceiling. A
 // manager accepts any number, creates that many tasks without ever looking up,
 // and is lost when the number is absurd.
 const maxReplicas = 10_000
+
+// errNoCount is for a service that runs on each node, or to its end.
+var errNoCount = fmt.Errorf("%w: only services in mode replicated have a count; remove the policy or change the service", driver.ErrRefused)
 
 // timeout bounds what is asked of the engine for one call.
 const timeout = 5 * time.Second
@@ -85,19 +91,11 @@ func (s *Swarm) Status(ctx context.Context, w driver.Workload) (driver.Status, e
 	if err != nil {
 		return driver.Status{}, fmt.Errorf("look at service %s: %w", serviceName(w), err)
 	}
-	tasks, err := s.engine.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(
-		filters.Arg("service", service.ID),
-		filters.Arg("desired-state", string(swarm.TaskStateRunning)),
-		filters.Arg("desired-state", string(swarm.TaskStateReady)), // waits for its restart delay
-	)})
+	tasks, err := s.tasks(ctx, service.ID)
 	if err != nil {
 		return driver.Status{}, fmt.Errorf("list tasks of service %s: %w", serviceName(w), err)
 	}
-	st := count(tasks)
-	st.Desired = desired(service)
-	st.Updating = updating(service)
-	st.Rev = rev(service)
-	return st, nil
+	return status(service, tasks[service.ID], time.Now()), nil
 }
 
 // Scale implements driver.Driver.
@@ -165,7 +163,7 @@ func (s *Swarm) inspect(ctx context.Context, w driver.Workload) (swarm.Service, 
 	case service.Spec.Name != name && service.ID != name:
 		return service, nil, driver.ErrNotFound // the engine also takes the beginning of any id
 	case service.Spec.Mode.Replicated == nil:
-		return service, nil, fmt.Errorf("%w: only services in mode replicated have a count; remove the policy or change the service", driver.ErrRefused)
+		return service, nil, errNoCount
 	}
 	return service, raw, nil
 }
@@ -201,37 +199,4 @@ func updating(service swarm.Service) bool {
 		return true
 	}
 	return false
-}
-
-// count sorts the tasks that are meant to run into ready, starting and pending.
-// It counts slots, not tasks: a rollout that starts the new before it stops the
-// old has two tasks in one slot, and they are one replica.
-func count(tasks []swarm.Task) driver.Status {
-	const pending, starting, ready = 1, 2, 3
-	best := make(map[int]int, len(tasks))
-	for _, task := range tasks {
-		var stage int
-		switch task.Status.State {
-		case swarm.TaskStateNew, swarm.TaskStateAllocated, swarm.TaskStatePending:
-			stage = pending
-		case swarm.TaskStateAssigned, swarm.TaskStateAccepted, swarm.TaskStatePreparing,
-			swarm.TaskStateReady, swarm.TaskStateStarting:
-			stage = starting
-		case swarm.TaskStateRunning:
-			stage = ready
-		}
-		best[task.Slot] = max(best[task.Slot], stage)
-	}
-	var st driver.Status
-	for _, stage := range best {
-		switch stage {
-		case pending:
-			st.Pending++
-		case starting:
-			st.Starting++
-		case ready:
-			st.Ready++
-		}
-	}
-	return st
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/swarm"
 
@@ -12,8 +13,15 @@ import (
 )
 
 func task(slot int, state swarm.TaskState) swarm.Task {
-	return swarm.Task{Slot: slot, Status: swarm.TaskStatus{State: state}}
+	return swarm.Task{Slot: slot, DesiredState: swarm.TaskStateRunning, Status: swarm.TaskStatus{State: state}}
 }
+
+// ended is a task that is over since so long before noon.
+func ended(slot int, state swarm.TaskState, ago time.Duration) swarm.Task {
+	return swarm.Task{Slot: slot, DesiredState: swarm.TaskStateShutdown, Status: swarm.TaskStatus{State: state, Timestamp: noon.Add(-ago)}}
+}
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func TestTasksAreCountedBySlot(t *testing.T) {
 	tests := map[string]struct {
@@ -33,10 +41,34 @@ func TestTasksAreCountedBySlot(t *testing.T) {
 			[]swarm.Task{task(1, swarm.TaskStateFailed), task(2, swarm.TaskStateRejected)},
 			driver.Status{},
 		},
+		"one that ended is no replica": {
+			[]swarm.Task{ended(1, swarm.TaskStateComplete, time.Second), task(1, swarm.TaskStateRunning), ended(2, swarm.TaskStateShutdown, time.Second)},
+			driver.Status{Ready: 1},
+		},
+		"one that failed once may come": {
+			[]swarm.Task{ended(1, swarm.TaskStateFailed, time.Second), task(1, swarm.TaskStateStarting)},
+			driver.Status{Starting: 1},
+		},
+		"one that fails again and again is failing": {
+			[]swarm.Task{ended(1, swarm.TaskStateFailed, 5*time.Second), ended(1, swarm.TaskStateRejected, time.Second), task(1, swarm.TaskStateReady)},
+			driver.Status{Starting: 1, Failing: 1},
+		},
+		"one that failed and runs at last is not": {
+			[]swarm.Task{ended(1, swarm.TaskStateFailed, 5*time.Second), ended(1, swarm.TaskStateFailed, time.Second), task(1, swarm.TaskStateRunning)},
+			driver.Status{Ready: 1},
+		},
+		"failures of long ago are over": {
+			[]swarm.Task{ended(1, swarm.TaskStateFailed, time.Hour), ended(1, swarm.TaskStateFailed, 50*time.Minute), task(1, swarm.TaskStatePending)},
+			driver.Status{Pending: 1},
+		},
+		"two replicas that failed once are not failing": {
+			[]swarm.Task{ended(1, swarm.TaskStateFailed, time.Second), ended(2, swarm.TaskStateFailed, time.Second), task(1, swarm.TaskStateStarting), task(2, swarm.TaskStateStarting)},
+			driver.Status{Starting: 2},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := count(tt.tasks); got != tt.want {
+			if got := count(tt.tasks, noon); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})

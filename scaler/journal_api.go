@@ -1,0 +1,53 @@
+package scaler
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/plimsoll-io/plimsoll/internal/chain"
+)
+
+// JournalPath is where the chain of the journal is looked at.
+const JournalPath = "/api/plimsoll/v1/scaler/journal"
+
+var errNoJournal = errors.New("this scaler keeps no journal")
+
+// serveDecision answers with the Record of one decision, which is what replay
+// takes.
+func (s *Scaler) serveDecision(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if s.journal == nil {
+		complain(w, http.StatusNotFound, "not_found", errNoJournal)
+		return
+	}
+	record, err := s.journal.Find(id)
+	switch {
+	case errors.Is(err, ErrNoEntry):
+		complain(w, http.StatusNotFound, "not_found", err)
+	case err != nil:
+		complain(w, http.StatusInternalServerError, "internal", err)
+	default:
+		answer(w, record)
+	}
+}
+
+// serveVerify answers with a Verification. It reads the whole journal.
+func (s *Scaler) serveVerify(w http.ResponseWriter, r *http.Request) {
+	if s.journal == nil {
+		complain(w, http.StatusNotFound, "not_found", errNoJournal)
+		return
+	}
+	var witness chain.Link
+	if text := r.URL.Query().Get("witness"); text != "" {
+		if err := witness.UnmarshalText([]byte(text)); err != nil {
+			complain(w, http.StatusBadRequest, "bad_data", err)
+			return
+		}
+	}
+	v, err := s.journal.Verify(witness)
+	if err != nil {
+		complain(w, http.StatusServiceUnavailable, "unavailable", err)
+		return
+	}
+	answer(w, v)
+}
