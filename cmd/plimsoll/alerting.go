@@ -13,12 +13,13 @@ import (
 	"github.com/plimsoll-io/plimsoll/collector/receive"
 )
 
-// makeArrival makes what sees alerts cross as samples are stored. With an
+// makeArrival makes what sees alerts cross as samples are stored, and tells policies. With an
 // upstream there is none: what arrives here is not what rules ask.
 func (p *collectorParts) makeArrival() (err error) {
 	if p.upstream != nil {
 		return nil
 	}
+	p.samples = newSamples()
 	p.arrival, err = arrival.New(arrival.Options{Registerer: p.registry})
 	return err
 }
@@ -28,7 +29,7 @@ func (p *collectorParts) watch() ingest.Watch {
 	if p.arrival == nil {
 		return nil
 	}
-	return p.arrival
+	return ingest.Tee(p.arrival, p.samples)
 }
 
 // watched is s with what others than agents store in it shown as well.
@@ -36,7 +37,7 @@ func (p *collectorParts) watched(s receive.Store) receive.Store {
 	if p.arrival == nil {
 		return s
 	}
-	return besideArrival{s, p.arrival}
+	return besideSamples{besideArrival{s, p.arrival}, p.samples}
 }
 
 type besideArrival struct {

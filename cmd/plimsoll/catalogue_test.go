@@ -146,7 +146,7 @@ func collectorMetrics(t *testing.T) map[string]string {
 	f.add(app.Command("collector", ""))
 	if _, err := app.Parse([]string{
 		"collector", "--data.path=" + dir, "--web.listen-address=127.0.0.1:0", "--grpc.listen-address=127.0.0.1:0", "--grpc.tls=on",
-		"--scaler.policy.file=" + write("policies.yml", "{version: plimsoll.scaler/v1, apps: []}"), "--pair.name=a", "--pair.peer=127.0.0.1:1", "--pair.secret-file=" + write("secret", "0123456789abcdef"), "--query.upstream=http://127.0.0.1:1", "--ingest.series-limit=1000000",
+		"--scaler.policy.file=" + write("policies.yml", "{version: plimsoll.scaler/v1, apps: []}"), "--scaler.labels", "--pair.name=a", "--pair.peer=127.0.0.1:1", "--pair.secret-file=" + write("secret", "0123456789abcdef"), "--query.upstream=http://127.0.0.1:1", "--ingest.series-limit=1000000",
 		"--grpc.relay.listen-address=127.0.0.1:0", "--grpc.relay.upstream=127.0.0.1:1",
 		"--forward.config.file=" + write("forward.yml", "remote_write: [{name: a, url: 'http://127.0.0.1:1'}]"),
 		"--objstore.config-file=" + write("bucket.yml", "{type: FILESYSTEM, config: {directory: "+dir+"/bucket}}"),

@@ -6,14 +6,11 @@ import (
 	"io"
 	"strings"
 
-	"github.com/prometheus/prometheus/promql/parser"
-
 	"github.com/plimsoll-io/plimsoll/alerting"
 	"github.com/plimsoll-io/plimsoll/collector/forward"
 	"github.com/plimsoll-io/plimsoll/collector/ship"
 	"github.com/plimsoll-io/plimsoll/collector/upstream"
 	"github.com/plimsoll-io/plimsoll/internal/conf"
-	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 // checkCommand tells every mistake in files that a person wrote, without
@@ -22,7 +19,6 @@ type checkCommand struct {
 	*cli
 	files   []string
 	command string // whose configuration file it is
-	ceiling int
 }
 
 func (c *cli) check() {
@@ -32,16 +28,12 @@ func (c *cli) check() {
 		sub := k.Command(name, help)
 		c.commands["check "+name] = func(context.Context) error { return cmd.all(one) }
 		sub.Arg("file", "Files to check.").Required().StringsVar(&cmd.files)
-		switch name {
-		case "config":
+		if name == "config" {
 			sub.Flag("command", "The command that the file is for.").Default("up").EnumVar(&cmd.command, "up", "agent", "collector")
-		case "policies":
-			sub.Flag("scaler.absolute-max", "The collector's bound on replicas.").
-				Default(fmt.Sprint(policy.DefaultCeiling)).SetValue(number{&cmd.ceiling, 1, maxCeiling})
 		}
 	}
 	add("config", "The file given by --config.file.", cmd.config)
-	add("policies", "Scaling policies.", cmd.policies)
+	c.checkPolicies(k)
 	add("forward", "A file given by --forward.config.file.", cmd.forward)
 	add("bucket", "A file given by --objstore.config-file.", cmd.bucket)
 	add("upstream", "A file given by --query.client.config.file.", cmd.upstream)
@@ -77,11 +69,6 @@ func (c *checkCommand) config(file string) (string, conf.Problems) {
 	return count(n, "setting"), problems
 }
 
-func (c *checkCommand) policies(file string) (string, conf.Problems) {
-	apps, problems := loadPolicies(file, c.ceiling)
-	return count(len(apps), "policy"), problems
-}
-
 func (c *checkCommand) forward(file string) (string, conf.Problems) {
 	cfg, problems := forward.LoadFile(file)
 	return count(len(cfg.Endpoints), "endpoint"), problems
@@ -109,23 +96,6 @@ func mistaken(file string, err error) conf.Problems {
 
 func (c *checkCommand) overrides(file string) (string, conf.Problems) {
 	return "changes to the bundled rules", alerting.CheckOverrides(file)
-}
-
-// loadPolicies reads a policy file as the collector does.
-func loadPolicies(file string, ceiling int) ([]policy.App, conf.Problems) {
-	doc, problems := readYAML(file)
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	promql := parser.NewParser(parser.Options{})
-	f, problems := policy.Load(doc, policy.Options{Ceiling: ceiling, CheckQuery: func(q string) error {
-		_, err := promql.ParseExpr(q)
-		return err
-	}})
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	return f.Apps, nil
 }
 
 // count is a number of things in words.

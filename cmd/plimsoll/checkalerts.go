@@ -31,9 +31,9 @@ const (
 )
 
 // failOnVar adds the flag that says what spoils the exit code.
-func failOnVar(k *kingpin.CmdClause, into *string) {
+func failOnVar(k *kingpin.CmdClause, into *string, usually string) {
 	k.Flag("fail-on", "What ends with exit code 3: a warning too, or only a mistake, for which a collector refuses the file.").
-		Default(failOnWarning).EnumVar(into, failOnWarning, failOnMistake)
+		Default(usually).EnumVar(into, failOnWarning, failOnMistake)
 }
 
 // tell prints findings in the order of files and lines, and which files have
@@ -94,7 +94,7 @@ A metric is known if agents or collectors export it, or if one of the files, or 
 	k.Flag("url", "A collector to ask which metrics there are besides.").PlaceHolder("URL").SetValue(address{&cmd.url})
 	k.Flag("metric", "A metric that there is besides, or a pattern like app_*; repeatable.").PlaceHolder("NAME").StringsVar(&cmd.metrics)
 	durationVar(k, "rules.evaluation-interval", "How often the collector evaluates rules that do not say.", &cmd.interval, "5s", time.Second)
-	failOnVar(k, &cmd.failOn)
+	failOnVar(k, &cmd.failOn, failOnWarning)
 }
 
 func (c *checkRules) run(ctx context.Context) error {
@@ -127,7 +127,7 @@ To see where an alert goes, give its labels: --route severity=critical --route n
 	c.commands["check alerting"] = cmd.run
 	k.Arg("file", "Files to check, each by itself.").Required().StringsVar(&cmd.files)
 	k.Flag("route", "Show to which receivers an alert with this label goes; repeatable.").PlaceHolder("LABEL=VALUE").StringsVar(&cmd.route)
-	failOnVar(k, &cmd.failOn)
+	failOnVar(k, &cmd.failOn, failOnWarning)
 }
 
 func (c *checkAlerting) run(context.Context) error {

@@ -39,7 +39,7 @@ Every flag --a.b-c can also be given as the environment variable
 PLIMSOLL_A_B_C, or in the file named by --config.file as YAML (a: {b-c: …}).
 A flag wins over the environment, and that over the file.
 
-Exit codes: 0 ok, 1 failure, 2 usage, 3 findings, 5 unreachable.`
+Exit codes: 0 ok, 1 failure, 2 usage, 3 findings, 4 limit exceeded, 5 unreachable.`
 
 func newCLI(stdout, stderr io.Writer, hangup <-chan os.Signal) *cli {
 	c := &cli{stdout: stdout, stderr: stderr, hangup: hangup, commands: map[string]func(context.Context) error{}}
@@ -53,10 +53,14 @@ func newCLI(stdout, stderr io.Writer, hangup <-chan os.Signal) *cli {
 	c.agent()
 	c.collector()
 	c.check()
+	c.schema()
 	c.test()
 	c.rules()
 	c.doctor()
 	c.explain()
+	c.journal()
+	c.backtest()
+	c.scaler()
 	c.alert()
 	c.silence()
 	c.tokens()

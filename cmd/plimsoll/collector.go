@@ -51,8 +51,10 @@ type collectorFlags struct {
 	ruleInterval  time.Duration
 	alertmanager  string
 	historyBytes  conf.Size
+	journalBytes  conf.Size
 	historyAge    time.Duration
 	policies      string
+	labels        bool
 	ceiling       int
 	swarmHost     string
 
@@ -122,8 +124,10 @@ func (f *collectorFlags) addDeciding(k *kingpin.CmdClause) {
 	k.Flag("alerting.history.size", "How much of what happened to alerts is kept on disk.").Default("64MiB").SetValue(&f.historyBytes)
 	durationVar(k, "alerting.history.age", "How long it is kept.", &f.historyAge, "30d", time.Hour)
 	k.Flag("scaler.policy.file", "Scaling policies; without one, nothing is scaled.").PlaceHolder("FILE").StringVar(&f.policies)
+	k.Flag("scaler.labels", "Take policies from the labels of services, too: plimsoll.scale.* and aliyun.auto_scaling.*. Whoever deploys a service then scales it.").BoolVar(&f.labels)
 	k.Flag("scaler.absolute-max", "The number of replicas that no driver is ever asked to exceed.").
 		Default(fmt.Sprint(policy.DefaultCeiling)).SetValue(number{&f.ceiling, 1, maxCeiling})
+	k.Flag("scaler.journal.size", "How much of what was decided, and why, is kept on disk.").Default("64MiB").SetValue(&f.journalBytes)
 	k.Flag("scaler.swarm-host", "The Swarm manager whose services are scaled; empty for the engine of this machine.").PlaceHolder("URL").StringVar(&f.swarmHost)
 }
 

@@ -79,9 +79,11 @@ type collectorParts struct {
 	lease     *lease.Lease // nil without a partner
 	decisions *promql.Engine
 	arrival   *arrival.Detector // nil with an upstream
+	samples   *samples          // nil with an upstream
 	alerting  *alerting.Alerting
 	telling   context.Context // until alerting has ended
 	scaler    *scaler.Scaler
+	labelled  *labelled // nil unless policies are read from labels
 	handler   http.Handler
 
 	reloading sync.Mutex // one at a time, or the older files might come last
@@ -112,7 +114,7 @@ func newCollector(ctx context.Context, f collectorFlags, settings map[string]str
 		p.makeLease,
 		p.makeAlerting,
 		p.makePair,
-		p.makeScaler,
+		func() error { p.makeLabelled(ctx); return p.makeScaler() },
 		p.makeObserver,
 		func() error { return p.makeRoutes(settings) },
 	} {

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,30 +15,37 @@ import (
 // explainCommand tells why a policy did or did not scale.
 type explainCommand struct {
 	*cli
-	policy string
-	url    *url.URL
-	at     string
-	last   int
-	output string
+	journalSource
+	workload string
+	at       string
+	last     int
+	output   string
 }
 
 func (c *cli) explain() {
 	cmd := &explainCommand{cli: c}
-	k := c.command("explain", "Tell why a policy did or did not scale: every number on the way to its decision.", cmd.run)
-	k.Arg("policy", "Name of the policy.").Required().StringVar(&cmd.policy)
-	k.Flag("url", "Address of the collector.").Default("http://127.0.0.1:9900").SetValue(address{&cmd.url})
+	k := c.command("explain", "Tell why a workload was or was not scaled: every number on the way to the decision, and what would change it.", cmd.run)
+	k.Arg("workload", "Name of the policy, or what it scales: web, shop_web or swarm/shop_web.").Required().StringVar(&cmd.workload)
+	cmd.add(k)
 	k.Flag("at", "The decision in force at this time, RFC 3339 or seconds since 1970.").PlaceHolder("TIME").StringVar(&cmd.at)
 	k.Flag("last", "How many decisions, the newest first.").Default("1").SetValue(number{&cmd.last, 1, 1000})
 	k.Flag("output", "text, or json with everything the decision was based on.").Short('o').Default("text").EnumVar(&cmd.output, "text", "json")
 }
 
 func (c *explainCommand) run(ctx context.Context) error {
-	entries, err := c.ask(ctx)
+	var at time.Time
+	if c.at != "" {
+		var err error
+		if at, err = parseTime(c.at); err != nil {
+			return usage(fmt.Errorf("--at: %w", err))
+		}
+	}
+	entries, err := c.entries(ctx, at)
 	if err != nil {
 		return err
 	}
 	if len(entries) == 0 {
-		return fmt.Errorf("no decision of policy %q; see the policies on the page of the collector, or GET %s", c.policy, scaler.PoliciesPath)
+		return c.nothing()
 	}
 	if c.output == "json" {
 		e := json.NewEncoder(c.stdout)
@@ -50,6 +55,7 @@ func (c *explainCommand) run(ctx context.Context) error {
 	for i, e := range entries {
 		if i > 0 {
 			fmt.Fprintln(c.stdout)
+			e.State = nil // what would have changed it is past, and takes its time to find
 		}
 		if err := scaler.Explain(c.stdout, e); err != nil {
 			return err
@@ -58,42 +64,31 @@ func (c *explainCommand) run(ctx context.Context) error {
 	return nil
 }
 
-// ask asks a running collector.
-func (c *explainCommand) ask(ctx context.Context) ([]scaler.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	u := c.url.JoinPath(scaler.DecisionsPath)
-	q := url.Values{"policy": {c.policy}, "limit": {strconv.Itoa(c.last)}}
+// nothing tells where to look for what there is.
+func (c *explainCommand) nothing() error {
+	when := ""
 	if c.at != "" {
-		q.Set("at", c.at)
+		when = " at or before " + c.at
 	}
-	u.RawQuery = q.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, usage(err)
+	if c.dir != "" {
+		return fmt.Errorf("no decision on %q%s in %s", c.workload, when, c.dir)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		var why *url.Error
-		if errors.As(err, &why) {
-			err = why.Err
+	return fmt.Errorf("no decision on %q%s; see the policies with plimsoll scaler list", c.workload, when)
+}
+
+// entries are asked of a running collector, or read in the files of one.
+func (c *explainCommand) entries(ctx context.Context, at time.Time) (entries []scaler.Entry, err error) {
+	if c.dir != "" {
+		archive, err := c.archive()
+		if err != nil {
+			return nil, err
 		}
-		return nil, exitError{exitUnreachable, fmt.Errorf("no collector answers at %s: %w; start one, or name it with --url", c.url.Redacted(), err)}
+		return archive.Read(scaler.JournalQuery{Workload: c.workload, To: at, Limit: c.last, Inputs: true})
 	}
-	defer resp.Body.Close()
-	var answer struct {
-		Status, Error string
-		Data          []scaler.Entry
+	form := url.Values{"workload": {c.workload}, "limit": {strconv.Itoa(c.last)}, "inputs": {"true"}}
+	if !at.IsZero() {
+		form.Set("at", at.Format(time.RFC3339Nano))
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("%s answered %s, which is not what a collector says; is --url right?", c.url.Redacted(), resp.Status)
-	}
-	if answer.Status != "success" {
-		return nil, errors.New(answer.Error)
-	}
-	return answer.Data, nil
+	err = remote{c.url}.askOurs(ctx, http.MethodGet, scaler.DecisionsPath, form, nil, &entries)
+	return entries, err
 }

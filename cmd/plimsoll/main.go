@@ -22,6 +22,7 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitFindings    = 3
+	exitGate        = 4
 	exitUnreachable = 5
 )
 

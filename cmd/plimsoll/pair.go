@@ -63,7 +63,7 @@ func (p *collectorParts) makePair() (err error) {
 	p.pair, err = pair.New(pair.Options{
 		Name: f.name, Peer: f.peer, Secret: secret, TLS: proven,
 		Bind: identity.Bind, Admitted: identity.Admit,
-		Talk: func(ctx context.Context, peer string, tube pair.Tube) error { return p.alerting.Talk(ctx, peer, tube) },
+		Talk: p.talk,
 		Log:  p.log.With("component", "pair"), Registerer: p.registry,
 	})
 	if err != nil {

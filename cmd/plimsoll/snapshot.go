@@ -209,18 +209,24 @@ func newBar(w io.Writer) *bar {
 	return b
 }
 
-// show draws the bar anew, five times a second at most.
+// show draws the bar anew, for so many bytes of all.
 func (b *bar) show(done, total int64) {
-	if b.w == nil || total <= 0 || time.Since(b.shown) < 200*time.Millisecond {
+	if total > 0 {
+		b.draw(float64(done)/float64(total), "of "+readable(total))
+	}
+}
+
+// draw draws the bar anew, five times a second at most. done is 0 to 1.
+func (b *bar) draw(done float64, what string) {
+	if b.w == nil || time.Since(b.shown) < 200*time.Millisecond {
 		return
 	}
 	b.shown = time.Now()
 	const width = 30
-	share := float64(done) / float64(total)
-	left := time.Duration(float64(time.Since(b.began)) * (1/max(share, 0.001) - 1)).Round(time.Second)
+	left := time.Duration(float64(time.Since(b.began)) * (1/max(done, 0.001) - 1)).Round(time.Second)
 	line := bytes.Repeat([]byte("."), width)
-	copy(line, bytes.Repeat([]byte("#"), min(width, int(share*width))))
-	fmt.Fprintf(b.w, "\r[%s] %3.0f %% of %s, %v left \x1b[K", line, share*100, readable(total), left)
+	copy(line, bytes.Repeat([]byte("#"), min(width, int(done*width))))
+	fmt.Fprintf(b.w, "\r[%s] %3.0f %% %s, %v left \x1b[K", line, done*100, what, left)
 }
 
 // end takes the bar away.

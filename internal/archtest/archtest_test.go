@@ -23,7 +23,7 @@ const (
 // longest matching tree rules. The four parts never see each other: they meet
 // on the wire, in PromQL, in interfaces that the consumer owns, and in cmd.
 var mayImport = map[string][]string{
-	"cmd":                {"agent", "collector", "alerting", "scaler", "internal"},
+	"cmd":                {"agent", "collector", "alerting", "scaler", "internal", "docs"},
 	"agent":              {"agent", "internal"},
 	"agent/cgroup":       {},
 	"agent/netns":        {},
@@ -57,10 +57,12 @@ var mayImport = map[string][]string{
 	"scaler/policy":      {"internal/conf"},
 	"scaler/decide":      {"scaler/policy"},
 	"scaler/forecast":    {},
+	"scaler/backtest":    {"scaler/backtest", "scaler/decide", "scaler/policy"},
 	"scaler/driver":      {"scaler/driver"},
 	"internal":           {},
 	"internal/archtest":  {},
 	"internal/door":      {"internal/conf"},
+	"docs":               {},
 	"proto":              {},
 	"bench":              {"agent", "collector", "scaler", "proto", "internal"},
 	"test":               {"internal"},
@@ -71,6 +73,7 @@ var mayImport = map[string][]string{
 	"test/identity":      {"agent/enroll", "collector/identity", "proto", "internal"},
 	"test/differential":  {"collector", "internal"},
 	"test/delivery":      {"agent", "collector", "internal"},
+	"test/faults":        {"collector/query", "scaler", "internal"},
 }
 
 // only names, for a library, the trees that may use it.
@@ -95,7 +98,7 @@ var only = map[string][]string{
 }
 
 // pure names trees that decide without looking: no clock, disk or network.
-var pure = []string{"scaler/decide", "scaler/forecast", "scaler/policy", "agent/sample"}
+var pure = []string{"scaler/backtest", "scaler/decide", "scaler/forecast", "scaler/policy", "agent/sample"}
 
 var impure = []string{"os", "net", "net/http", "sync", "context", "log/slog", "math/rand", "math/rand/v2"}
 
