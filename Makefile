@@ -10,7 +10,7 @@ BENCH   ?= .
 E2E     ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race e2e e2e-thanos bench bench-agents bench-ingest bench-day bench-alerting fuzz lint proto generate check vuln clean $(TOOLS)
+.PHONY: help run build test race e2e e2e-thanos bench bench-agents bench-ingest bench-day bench-alerting bench-scaler fuzz lint proto generate check vuln clean $(TOOLS)
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ race: ## the same under the race detector
 	$(GO) test -race $$($(GO) list ./... | grep -vE '/(alerting/rules|test/pair)$$')
 
 e2e: build ## the product as users run it, on a real engine, and in a virtual machine (root, dockerd, qemu needed)
-	$(GO) test -tags e2e -count 1 -timeout 45m -p 1 -v -run '$(E2E)' ./test/...
+	$(GO) test -tags e2e -count 1 -timeout 45m -p 1 -v -run '$(E2E)' $$(grep -rl '^//go:build e2e' test | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 # Not in CI: it takes six minutes, and the first time builds Thanos: three more of CPU, and 140 MB.
 e2e-thanos: build ## collectors with the real Thanos: buckets, sidecars, queries from above, a collector killed
@@ -50,6 +50,9 @@ bench-day: ## 24 hours of 100 agents with 100 containers that come and go (minut
 
 bench-alerting: ## from a crossing to the message, beside Debian's prometheus and prometheus-alertmanager; storms; cost (15 minutes; ALERTING= for flags)
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h -v ./bench/alerting -args -measure $(ALERTING)
+
+bench-scaler: ## the scaler beside the real HPA and models of two rules, in virtual time (minutes; SCALER= for flags)
+	cd bench/scaler && $(GO) test -count 1 -timeout 1h -v . -args $(SCALER)
 
 fuzz: ## every fuzz test for FUZZ each (default 10s)
 	@for p in $$($(GO) list ./...); do \
