@@ -51,7 +51,7 @@ type Alert struct {
 // Decision is what the scaler wants for a policy.
 type Decision struct {
 	Policy   string
-	Mode     string // "advise" or "active"
+	Mode     string // "advise" or "active", and what a person has said
 	At       time.Time
 	From, To string // replicas; empty if not known
 	Why      string
