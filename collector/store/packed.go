@@ -39,26 +39,35 @@ func unpack(dir string) error {
 	if err := dropHeadChunks(dir); err != nil {
 		return err
 	}
+	lost, err := nameless(dir, segments)
+	if err != nil {
+		return fmt.Errorf("whose samples %s has: %w", wblDir, err)
+	}
 	for _, s := range segments {
-		if err := unmark(dir, s); err != nil {
+		if err := unmark(dir, s, lost); err != nil {
 			return fmt.Errorf("free %s of its marks: %w", filepath.Join(wblDir, s.name), err)
 		}
 	}
 	return nil
 }
 
-// unmark writes a segment anew without its marks, if it has any. One that is
-// corrupt stays: the TSDB cuts it, and is then opened once more.
-func unmark(dir string, s file) error {
+// unmark writes a segment anew without its marks and the samples of series that are
+// lost, if it has any. One that is corrupt stays: the TSDB cuts it, and is then
+// opened once more.
+func unmark(dir string, s file, lost numbers) error {
 	path, aside := filepath.Join(dir, wblDir, s.name), filepath.Join(dir, keepDir, "unmarked")
-	marks := 0
-	err := eachRecord(path, func(_ []byte, mark bool) error {
-		if mark {
-			marks++
+	late := newLines()
+	useless := 0
+	err := eachRecord(path, func(r []byte, mark bool) error {
+		if err := late.read(r); err != nil {
+			return err
+		}
+		if mark || late.of(lost) {
+			useless++
 		}
 		return nil
 	})
-	if _, corrupt := errors.AsType[*wlog.CorruptionErr](err); corrupt || err == nil && marks == 0 {
+	if _, corrupt := errors.AsType[*wlog.CorruptionErr](err); corrupt || err == nil && useless == 0 {
 		return nil
 	}
 	if err != nil {
@@ -76,6 +85,14 @@ func unmark(dir string, s file) error {
 	err = eachRecord(path, func(r []byte, mark bool) error {
 		if mark {
 			return nil
+		}
+		if err := late.read(r); err != nil {
+			return err
+		}
+		if late.of(lost) {
+			if r = late.without(lost); r == nil {
+				return nil
+			}
 		}
 		return log.Log(r)
 	})

@@ -7,12 +7,16 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/record"
 )
 
 // late appends to each of n series one sample at second 82,000 and then, behind
@@ -202,4 +206,58 @@ func TestWhatIsPackedStaysWhereNothingCameLate(t *testing.T) {
 		t.Errorf("it has been packed anew, error %v", err)
 	}
 	each(t, s, 10, 1000)
+}
+
+// A power cut may take the names of series and leave their late samples.
+func TestLateSamplesWithoutANameAreNobodysAfterAPowerCut(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	late(t, s, 10, 81_000, 81_030)
+	dir := copied(t, s.Dir())
+	mustClose(t, s)
+	if err := os.Truncate(filepath.Join(dir, walDir, "00000000"), 5); err != nil {
+		t.Fatal(err)
+	}
+	if n := size(filepath.Join(dir, wblDir)); n == 0 {
+		t.Fatal("nothing came late")
+	}
+	for range 2 { // it is the start after the numbers were given again that mistakes them
+		s = open(t, Options{Dir: dir})
+		mustPut(t, s, series(10), 0, 1)
+		mustClose(t, s)
+	}
+	s = open(t, Options{Dir: dir})
+	defer mustClose(t, s)
+	has(t, s, 10, 1)
+}
+
+// Of a record that several series share, only what is lost goes.
+func TestLateSamplesOfSeriesThatAreLostGoAlone(t *testing.T) {
+	lost := numbers{2: {}}
+	for _, st := range []bool{false, true} {
+		e := record.Encoder{EnableSTStorage: st}
+		h := &histogram.Histogram{Count: 1, Sum: 2, PositiveSpans: []histogram.Span{{Length: 1}}, PositiveBuckets: []int64{1}}
+		f := h.ToFloat(nil)
+		floats := []record.RefSample{{Ref: 1, T: 10, V: 1}, {Ref: 2, T: 10, V: 2}, {Ref: 3, T: 11, V: 3}}
+		whole, _ := e.HistogramSamples([]record.RefHistogramSample{{Ref: 2, T: 10, H: h}, {Ref: 3, T: 12, H: h}}, nil)
+		parts, _ := e.FloatHistogramSamples([]record.RefFloatHistogramSample{{Ref: 1, T: 10, FH: f}, {Ref: 2, T: 12, FH: f}}, nil)
+		for _, r := range []struct {
+			record []byte
+			left   []chunks.HeadSeriesRef
+		}{{e.Samples(floats, nil), []chunks.HeadSeriesRef{1, 3}}, {e.Samples(floats[1:2], nil), nil}, {whole, []chunks.HeadSeriesRef{3}}, {parts, []chunks.HeadSeriesRef{1}}} {
+			l := newLines()
+			if err := l.read(r.record); err != nil || !l.of(lost) {
+				t.Fatalf("of the lost: %v, error %v", l.of(lost), err)
+			}
+			var left []chunks.HeadSeriesRef
+			if anew := l.without(lost); anew != nil {
+				if err := l.read(anew); err != nil {
+					t.Fatal(err)
+				}
+				l.each(func(n chunks.HeadSeriesRef) { left = append(left, n) })
+			}
+			if !slices.Equal(left, r.left) {
+				t.Errorf("%s: left are %v, want %v", l.kind, left, r.left)
+			}
+		}
+	}
 }
