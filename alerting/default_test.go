@@ -197,6 +197,14 @@ func TestByDefaultWhatIsKnownAlreadyIsNotTold(t *testing.T) {
 			[][]string{of("ScalerWantsMoreThanMax", "critical", "policy", "web"), of("ScalerWantsMoreThanMax", "critical", "policy", "db"), of("ScalerAtMax", "warning", "policy", "api")},
 			[][]string{of("ScalerAtMax", "warning", "policy", "web"), of("ScalerWillHitMax", "warning", "policy", "db"), of("ScalerWillHitMax", "warning", "policy", "api")},
 		},
+		"of a policy whose growth is held": {
+			[][]string{of("ScalerStuck", "critical", "policy", "web"), of("ScalerNotConverging", "warning", "policy", "api")},
+			[][]string{of("ScalerNotConverging", "warning", "policy", "web")},
+		},
+		"of an event whose load is not known": {
+			[][]string{of("ScalerEventUnknown", "critical", "policy", "web"), of("ScalerHistoryMissing", "warning", "policy", "api")},
+			[][]string{of("ScalerHistoryMissing", "warning", "policy", "web")},
+		},
 		"of a GPU that is gone": {
 			[][]string{of("GPULost", "critical", "node", "n1", "gpu", "0"), of("GPUHot", "critical", "node", "n1", "gpu", "1")},
 			[][]string{of("GPUXidFatal", "critical", "node", "n1", "gpu", "0")},
