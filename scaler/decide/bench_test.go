@@ -101,6 +101,7 @@ var holds = map[string]func() *steady{
 		}
 		return s
 	},
+	"replicas that start": func() *steady { s := cpuOnly(10); s.obs.Ready = 7; return s.settle() },
 	"two schedules": func() *steady {
 		s := cpuOnly(10)
 		s.policy.Schedules = parsed(`signals: [{source: cpu, target: 50%}]

@@ -14,7 +14,7 @@ func (t *turn) fallback(n int) int {
 			return n
 		}
 	}
-	if t.state.Silent.IsZero() {
+	if t.state.Silent.IsZero() || t.state.Silent.After(t.obs.Now) {
 		t.state.Silent = t.obs.Now
 	}
 	f := t.policy.Fallback
@@ -26,13 +26,30 @@ func (t *turn) fallback(n int) int {
 		t.stage("fallback", n, n, false, because(CodeSilence, span(silent), span(f.After)))
 		return n
 	}
-	to := min(f.Replicas, t.ceiling())
-	if f.Action != policy.Exactly || !f.AllowIn {
+	to := t.held(n, min(f.Replicas, t.ceiling()))
+	if f.Action != policy.Exactly || !f.AllowIn || !t.blind() {
 		to = max(to, n)
 	}
 	t.stage("fallback", n, to, to != n, because(CodeFallback, span(silent), word(f.Action), count(f.Replicas)))
 	t.speakAlone()
 	return to
+}
+
+// blind tells whether nothing is known that could speak against shrinking: no signal
+// hears some of the replicas, some are ready, no rollout is under way, and no agent is
+// lost.
+func (t *turn) blind() bool {
+	return !t.gated(GatePartial) && t.obs.Ready > 0 && !t.obs.Updating && len(t.obs.Lost) == 0
+}
+
+// held is to, or if a rollout holds all growth, no more than n and what there is.
+func (t *turn) held(n, to int) int {
+	most := max(n, t.from)
+	if to <= most || !t.obs.Updating || t.policy.DuringUpdate != policy.HoldAll {
+		return to
+	}
+	t.gate("", because(CodeUpdateHolds, count(to)))
+	return most
 }
 
 // care keeps a workload from shrinking so soon after a change, or while too much is

@@ -64,11 +64,16 @@ func (t *turn) unseen() {
 }
 
 // stopped is the decision for a workload without replicas, where the policy never
-// asks for none: a person did, and means it. What was asked for before counts no more:
-// the windows begin when the workload does.
+// asks for none: a person did, and means it, or nobody saw who did. What was asked for
+// before counts no more: the windows begin when the workload does.
 func (t *turn) stopped() {
 	t.state.forget(t.obs.Now)
-	t.gate("", because(CodeStopped))
+	t.state.Asked = 0
+	code := CodeStopped
+	if t.state.None != Stopped {
+		code = CodeStoppedBefore
+	}
+	t.gate("", because(code))
 }
 
 // ceiling is the number of replicas beyond which a signal is taken for broken.
@@ -127,7 +132,12 @@ func (t *turn) within() reach {
 	}
 	// A floor is no way around max.
 	s.least = min(s.least, max(1, t.policy.Min, t.policy.Max), t.ceiling())
-	s.most = max(s.least, min(s.most, t.ceiling()))
+	if s.most = min(s.most, t.ceiling()); s.most < s.least {
+		s.most = s.least
+		if s.limits.code != CodeMax {
+			s.limits.code, s.limits.doubt = CodeCeilingRaised, CodeCeilingRaisedDoubt
+		}
+	}
 	return s
 }
 
@@ -206,6 +216,10 @@ func (t *turn) mode(n int) {
 	}
 	t.stage("mode", n, to, to != n, because(CodeMode, word(t.policy.Mode)))
 	d.To = to
+	t.state.Asked = t.from
+	if d.Apply {
+		t.state.Asked = to
+	}
 	switch {
 	case to > t.from:
 		d.Action = Grow

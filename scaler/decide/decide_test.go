@@ -464,11 +464,11 @@ func TestAThresholdActsAfterItsWindowsInARow(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a tick without readings counts anew", func(t *testing.T) {
+	t.Run("without readings for longer than they count it counts anew", func(t *testing.T) {
 		w := walk{policy: p, now: noon, desired: 4}
-		for i := range 19 {
+		for i := range 26 {
 			reading := constant(0.9)
-			if i == 9 {
+			if 9 <= i && i < 16 {
 				reading = func(time.Time, int) []Reading { return nil }
 			}
 			if d := w.step(2*time.Second, reading); d.Action != Hold {

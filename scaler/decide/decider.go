@@ -42,7 +42,7 @@ func (d *Decider) Next(p *policy.App, s *State, o *Observation) *Decision {
 		d.target, d.named = p.Target, p.Target.String()
 	}
 	s.resume(p, d.named, &t.obs)
-	if o.Desired == 0 && !t.sleeps() {
+	if o.Desired == 0 && !t.sleeps() && s.None != Slept {
 		t.stopped()
 		return &t.decision
 	}

@@ -24,12 +24,15 @@ func (t *turn) panics(n int) int {
 		}
 		s.Until, s.Most = t.obs.Now.Add(p.Hold), max(s.Most, n)
 	}
+	if longest := t.obs.Now.Add(p.Hold); s.Until.After(longest) {
+		s.Until = longest // the clock went back
+	}
 	if !s.on(t.obs.Now) {
 		*s = Surge{}
 		t.stage("panic", n, n, false, because(CodeCalm, decimal(p.Threshold), count(t.obs.Ready)))
 		return n
 	}
-	to := max(n, s.Most)
+	to := max(n, t.held(n, s.Most))
 	left := s.Until.Sub(t.obs.Now)
 	t.stage("panic", n, to, to != n, because(CodePanic, span(left), count(s.Most)))
 	if to != n {
@@ -40,12 +43,14 @@ func (t *turn) panics(n int) int {
 
 func (s Surge) on(now time.Time) bool { return now.Before(s.Until) }
 
-// rush is how far a panic goes past what the rates let through.
+// rush is how far a panic goes past what the rates let through: no further than it was
+// asked for itself.
 func (t *turn) rush(n int) (to int, rushed bool) {
 	s := t.state.Surge
 	if !s.on(t.obs.Now) || n <= t.from {
 		return n, false
 	}
+	n = min(n, max(t.from, s.Most))
 	if most := t.policy.Panic.MaxAdd; most > 0 {
 		return min(n, max(t.from, s.From+most)), true
 	}

@@ -17,6 +17,9 @@ func (t *turn) rate(n int) int {
 	case n > t.from:
 		to, r = t.fastest(n, t.policy.Out.Rate, +1)
 		if rush, on := t.rush(n); on && rush > to {
+			if rush < n {
+				t.gate("", r)
+			}
 			to, rushed = rush, true
 			r = because(CodePanicRate, count(rush))
 		}
@@ -51,22 +54,26 @@ func (t *turn) fastest(n int, rates []policy.Rate, sign int) (to int, r Reason) 
 }
 
 // allowance is how many replicas a rate lets come or go, of base. A share is
-// rounded so that growth is never held back by it and shrinking never helped.
+// rounded so that growth is never held back by it and shrinking never helped; on the
+// way out it is one of one replica at least, or nothing would ever leave 0.
 func allowance(r policy.Rate, base, sign int) int {
 	share := float64(r.Percent) * float64(base)
 	if sign > 0 {
-		share = math.Ceil(share - 1e-9)
+		share = math.Ceil(float64(float64(r.Percent)*float64(max(1, base))) - 1e-9)
 	} else {
 		share = math.Floor(share + 1e-9)
 	}
 	return max(r.Replicas, int(share))
 }
 
-// Change is a change of the number of replicas, whoever made it.
+// Change is a change of the number of replicas, whoever made it, or several of one
+// direction, put together.
 type Change struct {
-	At   time.Time `json:"at"` // when it was seen
+	At   time.Time `json:"at"` // when it was seen, or the last of them
 	From int       `json:"from"`
 	To   int       `json:"to"`
+	// Since is when the first of several was seen.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // moved is how many replicas came (sign +1) or went (sign −1) after since.

@@ -17,6 +17,7 @@ type values struct {
 	most   float64 // of one replica
 	single bool    // one value for all, not one for each replica
 	whole  bool    // it is the total, not a mean
+	kept   bool    // sum is only what was known before
 
 	throttled, pressure *float64 // as in Reading
 }
@@ -111,6 +112,25 @@ func (t *turn) gather(samples []Sample, maxAge time.Duration) gathered {
 // sumSorted sums the fresh samples in the order of their replicas, of each the
 // newest.
 func (t *turn) sumSorted(samples []Sample, maxAge time.Duration) (sum float64, n int) {
+	fresh := t.distinct(samples, maxAge)
+	for i := range fresh {
+		sum += fresh[i].Value
+	}
+	return sum, len(fresh)
+}
+
+// least sums the n least of the fresh samples, of each replica the newest.
+func (t *turn) least(samples []Sample, maxAge time.Duration, n int) (sum float64) {
+	fresh := t.distinct(samples, maxAge)
+	slices.SortFunc(fresh, func(a, b Sample) int { return cmp.Compare(a.Value, b.Value) })
+	for i := range fresh[:min(n, len(fresh))] {
+		sum += fresh[i].Value
+	}
+	return sum
+}
+
+// distinct are the fresh samples in the order of their replicas, of each the newest.
+func (t *turn) distinct(samples []Sample, maxAge time.Duration) []Sample {
 	fresh := t.samples[:0]
 	for i := range samples {
 		if age(t.obs.Now, samples[i].At) <= maxAge {
@@ -121,14 +141,7 @@ func (t *turn) sumSorted(samples []Sample, maxAge time.Duration) (sum float64, n
 	slices.SortFunc(fresh, func(a, b Sample) int {
 		return cmp.Or(strings.Compare(a.Replica, b.Replica), b.At.Compare(a.At), cmp.Compare(b.Value, a.Value))
 	})
-	for i := range fresh {
-		if i > 0 && fresh[i].Replica == fresh[i-1].Replica {
-			continue
-		}
-		sum += fresh[i].Value
-		n++
-	}
-	return sum, n
+	return slices.CompactFunc(fresh, func(a, b Sample) bool { return a.Replica == b.Replica })
 }
 
 // odder is the one of two values that are no numbers which is told.

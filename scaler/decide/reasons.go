@@ -24,16 +24,17 @@ const (
 	CodeFewHeard    Code = "few_heard"
 	CodeNoReplica   Code = "no_replica"
 
-	CodeTrackTotal  Code = "track_total"
-	CodeTrackMean   Code = "track_mean"
-	CodeTrackEach   Code = "track_each"
-	CodeTrackSilent Code = "track_silent"
-	CodeTolerance   Code = "tolerance"
-	CodeDeadBand    Code = "dead_band"
-	CodeSaturated   Code = "saturated"
-	CodeThrottled   Code = "throttled"
-	CodePressure    Code = "pressure"
-	CodeLead        Code = "lead"
+	CodeTrackTotal    Code = "track_total"
+	CodeTrackMean     Code = "track_mean"
+	CodeTrackEach     Code = "track_each"
+	CodeTrackStarting Code = "track_starting"
+	CodeTrackSilent   Code = "track_silent"
+	CodeTolerance     Code = "tolerance"
+	CodeDeadBand      Code = "dead_band"
+	CodeSaturated     Code = "saturated"
+	CodeThrottled     Code = "throttled"
+	CodePressure      Code = "pressure"
+	CodeLead          Code = "lead"
 
 	CodeCounting     Code = "counting"
 	CodeAboveMax     Code = "above_max"
@@ -86,6 +87,9 @@ const (
 	CodeMaxDoubt     Code = "max_doubt"
 	CodeCeilingDoubt Code = "ceiling_doubt"
 
+	CodeCeilingRaised      Code = "ceiling_raised"
+	CodeCeilingRaisedDoubt Code = "ceiling_raised_doubt"
+
 	CodeFloorEvent       Code = "floor_event"
 	CodeEventUnknown     Code = "event_unknown"
 	CodeFloorHand        Code = "floor_hand"
@@ -117,6 +121,8 @@ const (
 	CodeStandby  Code = "standby"
 	CodePlatform Code = "platform"
 	CodeStopped  Code = "stopped"
+
+	CodeStoppedBefore Code = "stopped_before"
 )
 
 // wording is what there is to know of a code.
@@ -142,16 +148,17 @@ var reasons = map[Code]wording{
 
 	CodeNoReplica: {"", "A signal that is about replicas has none to be about.", "no replica to hear"},
 
-	CodeTrackTotal:  {"", "A tracking signal with one reading for the whole workload: the load over the target.", "{0} in all, target {1}: {2} replicas"},
-	CodeTrackMean:   {"", "A tracking signal with one reading that is the mean: as much load for each that is ready, over the target.", "{0} mean {3} of {4} ready, target {1}: {2} replicas"},
-	CodeTrackEach:   {"", "A tracking signal with a reading for each replica: their sum over the target.", "{0} over {3} replicas, target {1}: {2} replicas"},
-	CodeTrackSilent: {"", "The same, where some replicas are not heard: they count nothing for growing and full for shrinking.", "{0} over {3} replicas ({4} silent, counted full before shrinking), target {1}: {2} replicas"},
-	CodeTolerance:   {"", "More would be asked for, but the load is within out.tolerance of the target.", "within the tolerance of {0}"},
-	CodeDeadBand:    {"", "Less would do, but by so little that it is within in.dead_band.", "within the dead band of {0}"},
-	CodeSaturated:   {"", "The replicas have nothing left, so that how much they would need cannot be seen: several times as many are asked for.", "saturated, so {0} times the {1} that are ready: {2}"},
-	CodeThrottled:   {"", "The same, which shows by how long their CPU limit keeps them from running.", "throttled {3} of the time, so {0} times the {1} that are ready: {2}"},
-	CodePressure:    {"", "The same, which shows by how long they wait for a CPU.", "waiting for CPU {3} of the time, so {0} times the {1} that are ready: {2}"},
-	CodeLead:        {"", "The load has followed a rising line, which is carried on to when new replicas are ready.", "rising by {0} a minute, {1} in {2}: {3} replicas"},
+	CodeTrackTotal:    {"", "A tracking signal with one reading for the whole workload: the load over the target.", "{0} in all, target {1}: {2} replicas"},
+	CodeTrackMean:     {"", "A tracking signal with one reading that is the mean: as much load for each that is ready, over the target.", "{0} mean {3} of {4} ready, target {1}: {2} replicas"},
+	CodeTrackEach:     {"", "A tracking signal with a reading for each replica: their sum over the target.", "{0} over {3} replicas, target {1}: {2} replicas"},
+	CodeTrackStarting: {"", "The same, where more are heard than are ready: what starts counts nothing for growing.", "{0} over {3} ready replicas ({4} more are heard that are not ready), target {1}: {2} replicas"},
+	CodeTrackSilent:   {"", "The same, where some replicas are not heard: they count nothing for growing and full for shrinking.", "{0} over {3} replicas ({4} silent, counted full before shrinking), target {1}: {2} replicas"},
+	CodeTolerance:     {"", "More would be asked for, but the load is within out.tolerance of the target.", "within the tolerance of {0}"},
+	CodeDeadBand:      {"", "Less would do, but by so little that it is within in.dead_band.", "within the dead band of {0}"},
+	CodeSaturated:     {"", "The replicas have nothing left, so that how much they would need cannot be seen: several times as many are asked for.", "saturated, so {0} times the {1} that are ready: {2}"},
+	CodeThrottled:     {"", "The same, which shows by how long their CPU limit keeps them from running.", "throttled {3} of the time, so {0} times the {1} that are ready: {2}"},
+	CodePressure:      {"", "The same, which shows by how long they wait for a CPU.", "waiting for CPU {3} of the time, so {0} times the {1} that are ready: {2}"},
+	CodeLead:          {"", "The load has followed a rising line, which is carried on to when new replicas are ready.", "rising by {0} a minute, {1} in {2}: {3} replicas"},
 
 	CodeCounting:     {"", "A threshold signal has not seen as many windows as it takes.", "{0} now, {1} of {2} windows of {3}"},
 	CodeAboveMax:     {"", "A threshold signal was above max in every window.", "{0} to {1} over {2} windows of {3}, above {4}: {5} more"},
@@ -180,8 +187,8 @@ var reasons = map[Code]wording{
 	CodeIdleWait: {GateIdle, "None would do, but there has not been nothing to do for long enough.", "0 would do, but there has been nothing to do for {0}, not yet {1}"},
 	CodeAwake:    {GateMin, "One replica stays where there is load, or where nobody knows.", "{0} is too few while there is load or doubt, the least is {1}"},
 
-	CodeSilence:  {"", "No signal is heard, but not for as long as the fallback waits.", "no signal was heard for {0}, the fallback is after {1}"},
-	CodeFallback: {"", "No signal was heard for so long that the fallback counts.", "no signal was heard for {0}, the fallback is {1} {2}"},
+	CodeSilence:  {"", "No signal hears enough to make anything grow, but not for as long as the fallback waits.", "no signal heard enough for {0}, the fallback is after {1}"},
+	CodeFallback: {"", "No signal has heard enough to make anything grow for so long that the fallback counts.", "no signal heard enough for {0}, the fallback is {1} {2}"},
 
 	CodeCalm:       {"", "There is no panic.", "none: fewer than {0} times the {1} that are ready"},
 	CodePanic:      {"", "There is a panic: far more was asked for than there is.", "for {0} more, {1} asked for in it"},
@@ -202,6 +209,9 @@ var reasons = map[Code]wording{
 	CodeCeiling:      {GateCeiling, "More are asked for than the ceiling of a schedule that is open.", "{0} is too many, the ceiling of schedule {2} is {1}"},
 	CodeMaxDoubt:     {GateMax, "There are more than max, but without signals that can be trusted nothing shrinks.", "{0} replicas are above max {1}, but not every signal can be trusted"},
 	CodeCeilingDoubt: {GateCeiling, "There are more than the ceiling of a schedule, but without signals that can be trusted nothing shrinks.", "{0} replicas are above the ceiling of schedule {2}, {1}, but not every signal can be trusted"},
+
+	CodeCeilingRaised:      {GateCeiling, "More are asked for than a ceiling, which gives way to a higher min or floor, and no further.", "{0} is too many, the ceiling of {2} gives way to min or a floor, up to {1}"},
+	CodeCeilingRaisedDoubt: {GateCeiling, "There are more than such a ceiling, but without signals that can be trusted nothing shrinks.", "{0} replicas are above {1}, up to which the ceiling of {2} gives way to min or a floor, but not every signal can be trusted"},
 
 	CodeFloorEvent:       {GateFloor, "Fewer would do than an event will take.", "{0} is too few, event {2} takes {1}"},
 	CodeEventUnknown:     {GateUnknown, "An event is on, but the load that it multiplies is not known: it lifts nothing.", "event {0} is on, but its base {1} is not known, so it lifts nothing"},
@@ -224,7 +234,7 @@ var reasons = map[Code]wording{
 	CodeCooldown:   {GateCooldown, "Fewer would do, but the last change is too recent.", "{0} would do, but the last change was {1} ago, within the cooldown of {2}"},
 	CodeBudget:     {GateBudget, "Fewer would do, but too many came and went.", "{0} would do, but {1} replicas came or went in {2}, the budget is {3}"},
 	CodeFrozen:     {GateFrozen, "Fewer would do, but data of many policies or nodes was lost at once.", "{0} would do, but nothing shrinks: {1}"},
-	CodeRecovering: {GateRecovering, "Fewer would do, but a signal was not heard until lately: what it reads may still be of the time before.", "was not heard until lately: {0} would do, but nothing shrinks on its word for {1} more"},
+	CodeRecovering: {GateRecovering, "Fewer would do, but a signal was not heard, or by too few replicas, until lately: what it reads may still be of the time before.", "was not heard until lately: {0} would do, but nothing shrinks on its word for {1} more"},
 	CodeStuck:      {GateStuck, "More are asked for, but what was added does not become ready, and fails.", "{0} asked for, but what was added {3} ago has not come up: {1} of {2} are not ready, {4} fail"},
 	CodeHeld:       {GateHeld, "A person has paused this direction.", "{0} would be next, but {1} has paused {2} for {3} more"},
 
@@ -234,6 +244,8 @@ var reasons = map[Code]wording{
 	CodeStandby:  {GateStandby, "Another collector leads, and acts.", "{0} would be next, which is for the collector that leads to do"},
 	CodePlatform: {GatePlatform, "The platform could not be asked how many replicas there are: nothing is done.", "the platform could not be asked: {0}"},
 	CodeStopped:  {GateStopped, "Someone scaled the workload to 0, and means it.", "scaled to 0 by hand; scale it to 1 or more to let the policy go on"},
+
+	CodeStoppedBefore: {GateStopped, "There were no replicas when this policy began, and it asks for one at least: a person is taken to mean it.", "there were no replicas when this policy began; scale it to 1 or more to let the policy go on"},
 }
 
 // Codes are all codes, sorted.

@@ -13,7 +13,7 @@ import (
 // rules are what holds of every tick. Each returns how it is broken, or nothing.
 var rules = []func(c *course, in *Input, d *Decision) string{
 	staysWithinBounds, actsOnlyWhereItMay, whatIsNotKnownNeverShrinks, shrinksOnlyWhenNothingStandsInTheWay,
-	settlesFirst, growsOnlyWhatComesUp, shrinksAfterAFullWindow, keepsInRateAndBudget, neverStepsBack, tellsItsWay,
+	settlesFirst, holdsDuringARollout, growsOnlyWhatComesUp, shrinksAfterAFullWindow, keepsInRateAndBudget, neverStepsBack, tellsItsWay,
 }
 
 // staysWithinBounds is I1.
@@ -144,11 +144,28 @@ func settlesFirst(c *course, in *Input, d *Decision) string {
 		if _, ok := c.heard[s.Name]; !ok {
 			c.heard[s.Name] = o.Now
 		}
+		if f := p.Fallback; f != nil && f.AllowIn {
+			continue
+		}
 		if long := o.Now.Sub(c.heard[s.Name]); d.To < d.From && long < settle(p, s) {
 			return fmt.Sprintf("shrinks though %s is heard for only %v of %v", s.Name, long, settle(p, s))
 		}
 	}
 	return ""
+}
+
+// holdsDuringARollout is that of a policy with during_update: hold nothing grows then
+// but to a floor.
+func holdsDuringARollout(_ *course, in *Input, d *Decision) string {
+	if d.To <= d.From || !in.Observation.Updating || in.Policy.DuringUpdate != policy.HoldAll {
+		return ""
+	}
+	for i := range d.Stages {
+		if s := &d.Stages[i]; s.Name == "range" && s.In <= d.From {
+			return "" // it is the floor that lifts
+		}
+	}
+	return "grows during a rollout"
 }
 
 // growsOnlyWhatComesUp is the guard of progress: past replicas that fail there is no
@@ -183,6 +200,10 @@ func shrinksAfterAFullWindow(c *course, in *Input, d *Decision) string {
 			n = d.Stages[i].Out
 		}
 	}
+	if !last.IsZero() && c.added > 0 && c.added == d.From && c.added != in.State.Asked {
+		c.asked = append(c.asked, Ask{now, c.added}) // a person's number counts like one that was asked for
+	}
+	c.added = 0
 	c.asked = append(c.asked, Ask{now, n})
 	if d.To >= d.From {
 		return ""
@@ -206,7 +227,7 @@ func keepsInRateAndBudget(c *course, in *Input, d *Decision) string {
 		return ""
 	}
 	if !in.State.At.IsZero() && in.State.Desired != o.Desired {
-		c.changes = append(c.changes, Change{o.Now, in.State.Desired, o.Desired})
+		c.changes = append(c.changes, Change{At: o.Now, From: in.State.Desired, To: o.Desired})
 	}
 	for i := range c.changes {
 		if c.changes[i].At.After(o.Now) {

@@ -52,58 +52,90 @@ func (t *turn) ask(s *policy.Signal) proposal {
 	v, wrong := t.read(s)
 	if wrong.Code == "" {
 		var p proposal
-		switch s.Type {
-		case policy.Threshold:
+		switch out, _ := enough(s, v, t.obs.Ready); {
+		case s.Type == policy.Threshold && !out:
+			p = proposal{out: t.from, in: t.from} // what few say is not counted
+			t.says(s, t.from, t.from, t.few(s, v))
+		case s.Type == policy.Threshold:
 			p = t.threshold(s, v)
-		case policy.Steps:
+		case s.Type == policy.Steps:
 			p = t.steps(s, v)
-		case policy.Desired:
+		case s.Type == policy.Desired:
 			p, wrong = t.desired(s, v)
 		default:
 			p, wrong = t.track(s, v, past)
 		}
 		if wrong.Code == "" {
-			if past.Heard.IsZero() {
-				past.Heard = t.obs.Now
-			}
 			p.load, p.tells = v.sum, v.whole
-			p.early = settle(t.policy, s) - t.obs.Now.Sub(past.Heard)
+			p.early = t.settling(s, v, past)
 			return t.cover(s, v, p)
 		}
 	}
 	past.Heard = time.Time{}
-	if s.Type == policy.Threshold {
-		t.state.dropCounter(s.Name)
-	}
 	t.gate(s.Name, wrong)
 	t.refused = t.refused || wrong.Code.Gate() == GateRefused
 	t.says(s, t.from, t.from, wrong)
 	return proposal{out: t.from, in: t.from}
 }
 
-// cover says which way a proposal may be heard, by how many replicas it knows
-// of. When none is ready there is no load because there is no service.
-func (t *turn) cover(s *policy.Signal, v values, p proposal) proposal {
-	out, in := float64(s.Coverage.Out), float64(s.Coverage.In)
+// settling is for how long a signal must still be heard before anything shrinks on
+// its word. Of a threshold those are its windows at least: what few replicas said
+// before may be in them.
+func (t *turn) settling(s *policy.Signal, v values, past *Past) time.Duration {
+	switch _, in := enough(s, v, t.obs.Ready); {
+	case !in:
+		past.Heard = time.Time{}
+		return 0
+	case past.Heard.IsZero():
+		past.Heard = t.obs.Now
+	}
+	long := settle(t.policy, s)
+	if s.Type == policy.Threshold {
+		long = max(long, s.Window*time.Duration(max(1, s.Samples)))
+	}
+	return long - t.obs.Now.Sub(past.Heard)
+}
+
+// coverage are the shares of the ready replicas that a signal must hear.
+func coverage(s *policy.Signal) (out, in float64) {
+	out, in = float64(s.Coverage.Out), float64(s.Coverage.In)
 	if out <= 0 {
 		out = coverOut
 	}
 	if in <= 0 {
 		in = max(coverIn, out)
 	}
-	ready := t.obs.Ready
+	return out, in
+}
+
+// enough tells which way as many are heard as it takes.
+func enough(s *policy.Signal, v values, ready int) (out, in bool) {
 	heard := 1.0
 	if !v.single {
 		heard = float64(v.count) / float64(max(1, ready))
 	}
-	p.okOut = heard >= out
-	p.okIn = heard >= in && ready > 0
+	least, most := coverage(s)
+	return heard >= least, heard >= most
+}
+
+// few is what to say of a signal that hears too few.
+func (t *turn) few(s *policy.Signal, v values) Reason {
+	_, in := coverage(s)
+	return because(CodeFewHeard, count(v.count), count(t.obs.Ready), percent(in))
+}
+
+// cover says which way a proposal may be heard, by how many replicas it knows
+// of. When none is ready there is no load because there is no service.
+func (t *turn) cover(s *policy.Signal, v values, p proposal) proposal {
+	ready := t.obs.Ready
+	p.okOut, p.okIn = enough(s, v, ready)
+	p.okIn = p.okIn && ready > 0
 	switch {
 	case t.from == 0:
 	case ready == 0:
 		t.gate(s.Name, because(CodeNoneReady))
 	case !p.okIn:
-		t.gate(s.Name, because(CodeFewHeard, count(v.count), count(ready), percent(in)))
+		t.gate(s.Name, t.few(s, v))
 	}
 	return p
 }

@@ -30,8 +30,10 @@ func (t *turn) stabilise(n int) int {
 	switch rush, on := t.rush(n); {
 	case on && rush > least.Replicas:
 		to, r = rush, because(CodePanicNow)
-		if rush != n {
-			t.gate("", because(CodePanicMost, count(n), count(t.policy.Panic.MaxAdd)))
+		if asked := min(n, t.state.Surge.Most); rush < asked {
+			t.gate("", because(CodePanicMost, count(asked), count(t.policy.Panic.MaxAdd)))
+		} else if asked < n {
+			t.gate("", because(CodeOutWindow, count(n), count(least.Replicas), span(now.Sub(least.At)), span(t.policy.Out.Window)))
 		}
 	case least.Replicas > t.from:
 		to, r = least.Replicas, because(CodeOutSeen, count(least.Replicas), span(t.policy.Out.Window))

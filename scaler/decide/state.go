@@ -20,12 +20,18 @@ type State struct {
 	// platform had been asked for then.
 	At      time.Time `json:"at"`
 	Desired int       `json:"desired"`
+	// Asked is how many the last decision asked the platform for. Any other number
+	// that comes after it is someone else's.
+	Asked int `json:"asked,omitempty"`
+	// None is how there came to be no replica; empty if there are some, and where
+	// nobody saw it.
+	None None `json:"none,omitempty"`
 	// Most is what was asked for within the in window, Least within the out
 	// window.
 	Most  Window `json:"most"`
 	Least Window `json:"least"`
 	// Changes are those within the longest time of a rate limit, the budget and
-	// the cooldown.
+	// the cooldown; where there are many, some are put together.
 	Changes []Change `json:"changes,omitempty"`
 	// Surge is the panic that is on, if one is.
 	Surge Surge `json:"surge,omitzero"`
@@ -40,6 +46,24 @@ type State struct {
 	// Idle is since when there has been nothing to do, where a policy may ask for no
 	// replica; zero if there is.
 	Idle time.Time `json:"idle,omitzero"`
+}
+
+// None is how there came to be no replica.
+type None string
+
+// The ways.
+const (
+	Slept   None = "slept"   // under a policy that may ask for none, and wakes it
+	Stopped None = "stopped" // by a person, under one that may not
+)
+
+// Edited is what of s outlives an edit of its policy: nothing that was asked for, but
+// that the workload only sleeps.
+func (s *State) Edited() State {
+	if s.None == "" {
+		return State{}
+	}
+	return State{Version: s.Version, Target: s.Target, None: s.None}
 }
 
 // Clone is a state that shares no memory with s.
@@ -74,13 +98,17 @@ func (s *State) resume(p *policy.App, target string, o *Observation) {
 		s.Set(new(State))
 	}
 	if s.At.IsZero() || o.Now.Before(s.At) || o.Now.Sub(s.At) > gap(p) {
-		s.forget(o.Now)
+		s.unwatched(o.Now)
 	}
 	s.keepChanges(o, p)
 	if !s.At.IsZero() && s.Desired != o.Desired {
-		s.Changes = append(s.Changes, Change{At: o.Now, From: s.Desired, To: o.Desired})
+		s.change(Change{At: o.Now, From: s.Desired, To: o.Desired})
 		s.Counters = s.Counters[:0]
+		if o.Desired > s.Desired && o.Desired != s.Asked {
+			s.wanted(o.Now, o.Desired, lull(p)) // someone did, who may know why
+		}
 	}
+	s.None = s.none(p, o)
 	for i := len(s.Counters) - 1; i >= 0; i-- {
 		if name := s.Counters[i].Signal; !has(p, name) {
 			s.dropCounter(name)
@@ -106,18 +134,42 @@ func has(p *policy.App, signal string) bool {
 	return false
 }
 
-// forget begins anew all that needs a past without holes.
-func (s *State) forget(now time.Time) {
+// none is how there came to be no replica, at o.
+func (s *State) none(p *policy.App, o *Observation) None {
+	switch {
+	case o.Desired > 0:
+		return ""
+	case sleeps(p):
+		return Slept
+	case !s.At.IsZero() && s.Desired > 0:
+		return Stopped
+	}
+	return s.None
+}
+
+// unwatched begins anew all that lets a workload shrink: there is a hole in the past.
+// What makes it grow goes on over the hole: a silence, a panic, and as long as their
+// readings are not too old the counters of thresholds.
+func (s *State) unwatched(now time.Time) {
 	s.Most.clear(now)
 	s.Least.clear(now)
-	s.Counters, s.Past = s.Counters[:0], s.Past[:0]
-	s.Surge, s.Silent, s.Idle = Surge{}, time.Time{}, time.Time{}
+	s.Past, s.Idle = s.Past[:0], time.Time{}
+}
+
+// forget begins anew all that is about the load.
+func (s *State) forget(now time.Time) {
+	s.unwatched(now)
+	s.Counters, s.Surge, s.Silent = s.Counters[:0], Surge{}, time.Time{}
 }
 
 // Lost tells s that decisions may have been made since it was kept, of which it
 // knows nothing: it is for a state that a crash left behind. Nothing shrinks until a
 // whole in window has been seen since now.
-func (s *State) Lost(now time.Time) { s.forget(wall(now)) }
+func (s *State) Lost(now time.Time) {
+	surge := s.Surge // or each crash would let it add max_add once more
+	s.forget(wall(now))
+	s.Surge = surge
+}
 
 // gap is the longest time between two decisions that leaves no hole: a few
 // intervals, but so few that what happened before it is still in the in window.
@@ -139,6 +191,50 @@ func (s *State) keepChanges(o *Observation, p *policy.App) {
 		}
 	}
 	s.Changes = kept
+}
+
+// mostChanges is how many changes are kept one by one.
+const mostChanges = 256
+
+// change adds a change. If there are too many, as where two controllers fight, some
+// are put together with the next of their direction, at the time of that one: they
+// count for longer then, by an eighth at most, and so no limit lets more through for it.
+func (s *State) change(c Change) {
+	s.Changes = append(s.Changes, c)
+	if len(s.Changes) <= mostChanges {
+		return
+	}
+	now := c.At
+	kept := s.Changes[:0]
+	ups, downs := -1, -1 // those in kept that wait for the next
+	for _, c := range s.Changes {
+		waiting := &ups
+		if c.To < c.From {
+			waiting = &downs
+		}
+		if *waiting >= 0 && c.At.Sub(kept[*waiting].since()) <= now.Sub(c.At)/8 {
+			first := &kept[*waiting]
+			c.Since = first.since()
+			if c.To < c.From {
+				c.From += first.From - first.To
+			} else {
+				c.To += first.To - first.From
+			}
+			*first, *waiting = c, -1
+			continue
+		}
+		*waiting = len(kept)
+		kept = append(kept, c)
+	}
+	s.Changes = kept
+}
+
+// since is when the first of it was seen.
+func (c *Change) since() time.Time {
+	if c.Since.IsZero() {
+		return c.At
+	}
+	return c.Since
 }
 
 // longestLimit is how long ago a change may be that a limit still asks for.

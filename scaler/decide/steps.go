@@ -36,11 +36,13 @@ func (t *turn) steps(s *policy.Signal, v values) proposal {
 }
 
 // up is what a row asks for. It counts from the replicas that are ready: those that
-// are on their way were asked for by the same reading.
+// are on their way were asked for by the same reading, and those beyond what is asked
+// for are about to end.
 func (t *turn) up(r *policy.Row) int {
 	n := r.Set
 	if n == 0 {
-		n = t.obs.Ready + r.Add.Of(t.obs.Ready)
+		ready := min(t.obs.Ready, t.from)
+		n = ready + r.Add.Of(ready)
 	}
 	return min(max(n, t.from), t.ceiling())
 }

@@ -271,12 +271,18 @@ func (s *story) hint(what, value string) {
 	}
 }
 
-// edit replaces a key of the policy.
-func (s *story) edit(line string) {
-	key, _, _ := strings.Cut(line, ":")
-	kept := slices.DeleteFunc(strings.Split(s.yaml, "\n"), func(l string) bool { return strings.HasPrefix(l, "  "+key+":") })
-	s.yaml = strings.Join(kept, "\n") + "  " + line + "\n"
+// edit replaces keys of the policy, or takes away those it gives no value for.
+func (s *story) edit(lines string) {
+	for _, line := range strings.Split(lines, "; ") {
+		key, _, given := strings.Cut(line, ":")
+		kept := slices.DeleteFunc(strings.Split(s.yaml, "\n"), func(l string) bool { return strings.HasPrefix(l, "  "+key+":") })
+		s.yaml = strings.Join(kept, "\n")
+		if given {
+			s.yaml += "  " + line + "\n"
+		}
+	}
 	s.readPolicy()
+	s.state = s.state.Edited()
 }
 
 func (s *story) restart() {

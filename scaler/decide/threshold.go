@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -9,10 +10,12 @@ import (
 
 // Counter is how far a threshold signal has got: the averages of its last
 // windows, and the window that is still open. It starts anew when the number of
-// replicas changes, and when a tick has nothing to go by.
+// replicas changes, and when there was nothing to go by for longer than a reading
+// counts: a single miss ends nothing.
 type Counter struct {
 	Signal string    `json:"signal"`
 	Since  time.Time `json:"since"`           // start of the open window
+	Last   time.Time `json:"last,omitzero"`   // the newest reading
 	Sum    float64   `json:"sum"`             // of its readings
 	Count  int       `json:"count"`           // how many those are
 	Means  []float64 `json:"means,omitempty"` // of the closed windows, oldest first
@@ -23,7 +26,7 @@ type Counter struct {
 // what c replicas carry now, c−step will carry then.
 func (t *turn) threshold(s *policy.Signal, v values) proposal {
 	c := t.state.counter(s.Name)
-	c.count(t.obs.Now, v.mean(), s)
+	c.count(t.obs.Now, v.mean(), s, max(s.MaxAge, 2*t.policy.Interval))
 
 	level := func(v float64) arg { return amount(policy.Amount{Value: v, Unit: s.Max.Unit}) }
 	p := proposal{out: t.from, in: t.from}
@@ -54,12 +57,14 @@ func (t *turn) threshold(s *policy.Signal, v values) proposal {
 	return p
 }
 
-// count takes one more reading in.
-func (c *Counter) count(now time.Time, v float64, s *policy.Signal) {
-	if c.Since.IsZero() {
-		c.Since = now
+// count takes one more reading in, which is anew if there was none for too long. An
+// absurd one must not make the sum infinite, which no state can be kept with.
+func (c *Counter) count(now time.Time, v float64, s *policy.Signal, bridge time.Duration) {
+	if c.Since.IsZero() || now.Before(c.Last) || now.Sub(c.Last) > bridge {
+		*c = Counter{Signal: c.Signal, Since: now, Means: c.Means[:0]}
 	}
-	c.Sum, c.Count = c.Sum+v, c.Count+1
+	c.Last = now
+	c.Sum, c.Count = min(c.Sum+v, math.MaxFloat64), c.Count+1
 	if now.Sub(c.Since) < s.Window {
 		return
 	}

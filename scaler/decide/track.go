@@ -10,35 +10,49 @@ const (
 	pressureFull  = 0.40
 )
 
+// overTarget is how far their mean must be above the target until replicas that are
+// throttled, or wait for a CPU, count as full: growth leaves them just below it, and
+// noise must not make that look like more than they can do.
+const overTarget = 0.1
+
 // track asks for as many replicas as keep each at its target g: the load L over
 // g. It is L that is compared with what the platform was asked for, not a ratio
 // with what is ready, so replicas on their way are not asked for again.
 //
 // On the way out, replicas that are not heard count nothing; on the way in, they
-// count full. If more are heard than were asked for, as in a rolling update or
+// count full. If more are heard than are ready, some only start, and are told apart
+// on the way out. If more are ready than were asked for, as in a rolling update or
 // while old ones end, the surplus is none of the load the others will have.
 func (t *turn) track(s *policy.Signal, v values, past *Past) (p proposal, refused Reason) {
 	g := s.Target.Value
 	running := max(t.from, t.obs.Ready)
 	silent := 0
+	ready := v
 	out, in := v.sum, v.sum
 	switch {
 	case v.whole:
 	case v.single:
 		out, in = v.sum*float64(t.obs.Ready), v.sum*float64(running)
 	default:
-		if v.count > t.from {
-			out = v.mean() * float64(t.from)
+		if v.count > t.obs.Ready {
+			ready = t.ready(s, v, past)
+		}
+		out = ready.sum
+		if ready.count > t.from {
+			out = ready.mean() * float64(t.from)
 		}
 		if silent = running - v.count; silent > 0 {
 			in += t.unheard(s, v, past, silent)
 		}
-		if v.count >= t.obs.Ready {
+		if v.count == t.obs.Ready {
 			past.Busiest = v.most
 		}
 	}
 	if n := out / g; !(n <= float64(t.ceiling())) { // so that NaN is refused, too
 		return p, because(CodeOverCeiling, decimal(n), count(t.ceiling()))
+	}
+	if !v.single {
+		past.Load = ready.sum
 	}
 	p.out = replicas(out / g)
 	p.in = replicas(min(in/g, float64(t.ceiling())))
@@ -49,15 +63,17 @@ func (t *turn) track(s *policy.Signal, v values, past *Past) (p proposal, refuse
 		t.says(s, t.from, p.out, because(CodeTrackTotal, load, goal, count(p.out)))
 	case v.single:
 		t.says(s, t.from, p.out, because(CodeTrackMean, load, goal, count(p.out), unit(s, v.sum), count(t.obs.Ready)))
+	case ready.count < v.count:
+		t.says(s, t.from, p.out, because(CodeTrackStarting, load, goal, count(p.out), count(ready.count), count(v.count-ready.count)))
 	case silent > 0:
 		t.says(s, t.from, p.out, because(CodeTrackSilent, load, goal, count(p.out), count(v.count), count(silent)))
 	default:
 		t.says(s, t.from, p.out, because(CodeTrackEach, load, goal, count(p.out), count(v.count)))
 	}
-	sign := full(s, v)
+	sign := full(s, ready)
 	rising := t.lead(s, past, out, &p)
-	t.follow(v, past, out/g, sign != "")
-	if !rising && p.out > t.from && out <= g*float64(t.from)*(1+float64(t.policy.Out.Tolerance)) {
+	t.follow(ready, past, out/g, sign != "")
+	if !rising && p.out > t.from && out <= above(s, float64(t.policy.Out.Tolerance))*float64(t.from) {
 		t.says(s, p.out, t.from, because(CodeTolerance, percent(t.policy.Out.Tolerance)))
 		p.out = t.from
 	}
@@ -69,6 +85,30 @@ func (t *turn) track(s *policy.Signal, v values, past *Past) (p proposal, refuse
 		p.in = t.from
 	}
 	return p, Reason{}
+}
+
+// ready is what those that are ready read, where more are heard: those that start may
+// use all they can, or nothing. Which are which the samples do not tell. The ready ones
+// have at least as much to do as the least of as many, and at most all of it; between
+// these it is taken for what it was before. So what starts neither makes a load, nor
+// hides one that was there or that all show.
+func (t *turn) ready(s *policy.Signal, v values, past *Past) values {
+	r, _ := t.reading(s.Name)
+	known := t.least(r.Samples, s.MaxAge, t.obs.Ready)
+	v.kept = known <= past.Load
+	v.sum, v.count = min(max(known, past.Load), v.sum), t.obs.Ready
+	return v
+}
+
+// above is a mean that is by a share above the target. Where there is not as much
+// above it, as replicas cannot use more than all of their limit, it is halfway there.
+func above(s *policy.Signal, by float64) float64 {
+	g := s.Target.Value
+	most := g * (1 + by)
+	if s.Kind == policy.Utilization && g < 1 {
+		most = min(most, (1+g)/2)
+	}
+	return most
 }
 
 // unit is a load in the unit of a tracking signal.
@@ -90,13 +130,13 @@ func (t *turn) unheard(s *policy.Signal, v values, past *Past, silent int) float
 }
 
 // full is by what it shows that the replicas have nothing left; empty if they have.
-// Being throttled, or waiting for a CPU, says so only of replicas that carry their
-// target: a burst that is throttled on idle ones would be on any number of them.
+// Being throttled, or waiting for a CPU, says so only of replicas that carry more than
+// their target: a burst that is throttled on idle ones would be on any number of them.
 func full(s *policy.Signal, v values) Code {
-	if s.Saturation.Boost <= 1 || v.whole {
+	if s.Saturation.Boost <= 1 || v.whole || v.count == 0 {
 		return ""
 	}
-	loaded := v.mean() >= s.Target.Value
+	loaded := v.mean() >= above(s, overTarget)
 	switch {
 	case v.mean() >= float64(s.Saturation.Above):
 		return CodeSaturated
@@ -112,7 +152,7 @@ func full(s *policy.Signal, v values) Code {
 // much more they would take. It is those that are ready that count, so that what is
 // on its way is not asked for again.
 func (t *turn) boost(s *policy.Signal, v values, out int, sign Code) int {
-	heard := min(v.count, t.obs.Ready)
+	heard := min(v.count, t.obs.Ready, t.from)
 	n := replicas(min(float64(heard)*s.Saturation.Boost, float64(t.ceiling())))
 	if n <= out {
 		return out
@@ -135,7 +175,7 @@ func (t *turn) boost(s *policy.Signal, v values, out int, sign Code) int {
 // The trend is that of the readings before this one: however far off a reading is,
 // it can neither make a line of what was none nor break one.
 func (t *turn) lead(s *policy.Signal, past *Past, load float64, p *proposal) (rising bool) {
-	far, b := horizon(t.policy, t.obs.Boot), past.Trend.slope()
+	far, b := horizon(t.policy, t.obs.Boot), past.Trend.slope(t.obs.Now, t.policy.Interval)
 	if b <= 0 || far <= 0 || t.from == 0 {
 		return false
 	}
@@ -156,7 +196,7 @@ func (t *turn) follow(v values, past *Past, load float64, full bool) {
 	switch {
 	case full:
 		past.Trend = Trend{}
-	case t.obs.Updating, !v.single && v.count < t.obs.Ready, !v.whole && t.obs.Ready == 0:
+	case t.obs.Updating, v.kept, !v.single && v.count < t.obs.Ready, !v.whole && t.obs.Ready == 0:
 	default:
 		past.Trend.add(t.obs.Now, load, t.policy.Interval)
 	}

@@ -35,8 +35,8 @@ type Trend struct {
 // interval, but also whenever something happens: those in between say nothing new.
 // After a gap it begins anew, since two readings are always on a line.
 func (r *Trend) add(now time.Time, y float64, interval time.Duration) {
-	memory := max(trendMemory, 5*interval)
-	if r.Count == 0 || now.Before(r.At) || now.Sub(r.At) > memory {
+	memory := memory(interval)
+	if r.Count == 0 || r.over(now, interval) {
 		*r = Trend{Since: now, At: now, Last: y, Count: 1, W: 1}
 		return
 	}
@@ -58,10 +58,18 @@ func (r *Trend) add(now time.Time, y float64, interval time.Duration) {
 	r.At, r.Last, r.Count = now, y, r.Count+1
 }
 
+// memory is how fast readings are forgotten that come every interval.
+func memory(interval time.Duration) time.Duration { return max(trendMemory, 5*interval) }
+
+// over tells whether the last reading says nothing of now any more.
+func (r *Trend) over(now time.Time, interval time.Duration) bool {
+	return now.Before(r.At) || now.Sub(r.At) > memory(interval)
+}
+
 // slope is by how many replicas' worth the load grows in a second; 0 if it does
-// not, or not along a line.
-func (r *Trend) slope() float64 {
-	if r.Count < trendLeast || r.At.Sub(r.Since) < trendSeen {
+// not, or not along a line, or if that was long ago.
+func (r *Trend) slope(now time.Time, interval time.Duration) float64 {
+	if r.over(now, interval) || r.Count < trendLeast || r.At.Sub(r.Since) < trendSeen {
 		return 0
 	}
 	tt := float64(r.W*r.TT) - float64(r.T*r.T)

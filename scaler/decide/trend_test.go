@@ -16,6 +16,9 @@ func trendOf(seconds int, load func(t float64) float64) *Trend {
 	return &r
 }
 
+// latest is the slope when the last reading was taken.
+func (r *Trend) latest() float64 { return r.slope(r.At, 2*time.Second) }
+
 func TestATrendIsTheSlopeOfARamp(t *testing.T) {
 	for name, tt := range map[string]struct {
 		load func(t float64) float64
@@ -30,7 +33,7 @@ func TestATrendIsTheSlopeOfARamp(t *testing.T) {
 		"an old ramp, long over":      {func(t float64) float64 { return min(t, 60) }, 0},
 		"a ramp after a long silence": {func(t float64) float64 { return max(0, t-60) }, 1},
 	} {
-		if got := trendOf(120, tt.load).slope(); math.Abs(got-tt.want) > 0.1*tt.want+1e-12 {
+		if got := trendOf(120, tt.load).latest(); math.Abs(got-tt.want) > 0.1*tt.want+1e-12 {
 			t.Errorf("%s: slope %v, want %v", name, got, tt.want)
 		}
 	}
@@ -45,7 +48,7 @@ func TestAStepIsNeverATrendWheneverOneLooks(t *testing.T) {
 				}
 				return 20
 			})
-			if b := r.slope(); b != 0 {
+			if b := r.latest(); b != 0 {
 				t.Fatalf("a step at %v s has the slope %v at %d s", at, b, seconds)
 			}
 		}
@@ -58,7 +61,7 @@ func TestNoiseIsSeldomATrend(t *testing.T) {
 	trends, all := 0, 20000
 	for i := range all {
 		r.add(noon.Add(time.Duration(i)*2*time.Second), 10+random.NormFloat64(), 2*time.Second)
-		if r.slope() > 0 {
+		if r.latest() > 0 {
 			trends++
 		}
 	}
@@ -69,10 +72,10 @@ func TestNoiseIsSeldomATrend(t *testing.T) {
 
 func TestATrendTakesItsTime(t *testing.T) {
 	ramp := func(t float64) float64 { return t }
-	if b := trendOf(18, ramp).slope(); b != 0 {
+	if b := trendOf(18, ramp).latest(); b != 0 {
 		t.Errorf("slope %v after 18 s", b)
 	}
-	if b := trendOf(20, ramp).slope(); b == 0 {
+	if b := trendOf(20, ramp).latest(); b == 0 {
 		t.Error("no slope after 20 s")
 	}
 }
@@ -88,7 +91,7 @@ func TestATrendIsTheSameHoweverOftenOneLooks(t *testing.T) {
 	}
 	back := *often
 	back.add(noon, 3, 2*time.Second)
-	if back.Count != 1 || back.slope() != 0 {
+	if back.Count != 1 || back.latest() != 0 {
 		t.Errorf("a clock that went back left %+v", back)
 	}
 }
@@ -98,13 +101,13 @@ func TestATrendOfRareReadingsNeedsAsManyOfThem(t *testing.T) {
 	for i := range 4 {
 		r.add(noon.Add(time.Duration(i)*time.Minute), float64(i*i), time.Minute)
 	}
-	if b := r.slope(); b != 0 {
+	if b := r.latest(); b != 0 {
 		t.Errorf("slope %v of 4 readings", b)
 	}
 	for i := range 10 {
 		r.add(noon.Add(time.Duration(4+i)*time.Minute), 16+float64(i%2)*9, time.Minute)
 	}
-	if b := r.slope(); b != 0 {
+	if b := r.latest(); b != 0 {
 		t.Errorf("slope %v of a load that goes up and down", b)
 	}
 }
@@ -112,8 +115,26 @@ func TestATrendOfRareReadingsNeedsAsManyOfThem(t *testing.T) {
 func TestAfterAGapATrendBeginsAnew(t *testing.T) {
 	r := trendOf(60, func(float64) float64 { return 2 })
 	for i, y := range []float64{2, 3, 5} {
-		if r.add(noon.Add(5*time.Minute+time.Duration(2*i)*time.Second), y, 2*time.Second); r.slope() != 0 {
+		if r.add(noon.Add(5*time.Minute+time.Duration(2*i)*time.Second), y, 2*time.Second); r.latest() != 0 {
 			t.Fatalf("%d readings after a gap are a line: %+v", i+1, *r)
+		}
+	}
+}
+
+func TestATrendOfWhichNothingIsHeardAnyMoreIsOver(t *testing.T) {
+	r := trendOf(60, func(t float64) float64 { return t })
+	for _, tt := range []struct {
+		later, interval time.Duration
+		rises           bool
+	}{
+		{trendMemory, 2 * time.Second, true},
+		{trendMemory + 1, 2 * time.Second, false},
+		{trendMemory + 1, 10 * time.Second, true},
+		{50*time.Second + 1, 10 * time.Second, false},
+		{-1, 2 * time.Second, false},
+	} {
+		if got := r.slope(r.At.Add(tt.later), tt.interval) > 0; got != tt.rises {
+			t.Errorf("%v after the last reading of those every %v: it rises %v", tt.later, tt.interval, got)
 		}
 	}
 }

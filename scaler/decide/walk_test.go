@@ -99,6 +99,12 @@ func newWandering(seed uint64) *wandering {
 		policy:   rapid.Custom(anyPolicy).Example(int(seed)),
 		replicas: 1 + r.IntN(50),
 	}
+	if f := w.policy.Fallback; f != nil && r.IntN(3) == 0 {
+		f.Action, f.AllowIn = policy.Exactly, true
+	}
+	if r.IntN(3) == 0 {
+		w.policy.DuringUpdate = policy.HoldAll
+	}
 	load := r.Float64() * 20
 	restless := []int{12, 40, 100}[r.IntN(3)] // so many ticks between two that surprise
 	var lasting happening                     // what lasts for a while
@@ -229,6 +235,7 @@ type course struct {
 
 	began   time.Time // of the in window, as this test counts it
 	asked   []Ask
+	added   int // someone scaled to that, which no decision has seen yet; 0 if nobody did
 	changes []Change
 	heard   map[string]time.Time // since when each signal has been
 }
@@ -237,6 +244,9 @@ type course struct {
 func (c *course) tick(h *happening) string {
 	c.now = c.now.Add(h.After)
 	if h.ByHand != 0 {
+		if h.ByHand > c.desired {
+			c.added = h.ByHand
+		}
 		c.scale(max(0, h.ByHand), h)
 	}
 	c.boot(h)

@@ -34,6 +34,11 @@ func (w *Window) add(now time.Time, n int, length time.Duration, outdone func(ol
 	w.Asked = append(kept, Ask{now, n})
 }
 
+// wanted puts a number into the in window.
+func (s *State) wanted(now time.Time, n int, length time.Duration) {
+	s.Most.add(now, n, length, func(older, newer int) bool { return older <= newer })
+}
+
 // clear begins the window anew.
 func (w *Window) clear(now time.Time) { w.Since, w.Asked = now, w.Asked[:0] }
 

@@ -1,9 +1,15 @@
 package decide
 
-import "time"
+import (
+	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
 
 // sleeps tells whether the policy may ask for no replica at all.
-func (t *turn) sleeps() bool { return t.policy.AllowZero != nil && t.policy.Min <= 0 }
+func (t *turn) sleeps() bool { return sleeps(t.policy) }
+
+func sleeps(p *policy.App) bool { return p.AllowZero != nil && p.Min <= 0 }
 
 // zero asks for no replica while there is nothing to do, and for one as soon as
 // there is. Only signals that speak for the whole workload tell: without replicas

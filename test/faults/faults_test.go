@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -65,6 +67,33 @@ func TestNoFaultShrinksWhatIsNeededOrGrowsWithoutEnd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What a person adds is not taken away before a whole in window of the policy, which
+// is the default, has passed.
+func TestWhatAPersonAddsStaysForAWindow(t *testing.T) {
+	const window = 220 * time.Second
+	for _, s := range scripts(t) {
+		if s.Name != "manual" {
+			continue
+		}
+		more := s.Faults[len(s.Faults)-1] // far too many
+		for _, signal := range s.Signals {
+			t.Run(string(signal), func(t *testing.T) {
+				t.Parallel()
+				w := play(t, s, signal, false)
+				in := slices.IndexFunc(w.changes, func(c faults.Change) bool { return c.At >= more.From && c.To < c.From })
+				if in < 0 {
+					t.Fatalf("%v: nothing of it ever goes", w.changes)
+				}
+				if c := w.changes[in]; c.At < more.From+window {
+					t.Errorf("%s, %v after a person asked for so many; %s", c, c.At-more.From, w.why[c])
+				}
+			})
+		}
+		return
+	}
+	t.Fatal("no such script")
 }
 
 // The scripts are worth nothing if one that takes nothing for zero passes them.
