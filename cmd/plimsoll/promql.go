@@ -37,19 +37,25 @@ func queryError(err error) error {
 	return &policy.QueryError{At: int(first.PositionRange.Start), What: "parse error: " + tokens.ReplaceAllString(first.Err.Error(), "$1")}
 }
 
-// lookBack is how far an expression looks back at most.
+// lookBack is how far an expression looks back at most: the ranges in it. An
+// offset moves what it looks at, and @ ties it to a time; neither has more of what
+// was just missed in it.
 func lookBack(n parser.Node) time.Duration {
 	var below time.Duration
 	for child := range parser.ChildrenIter(n) {
 		below = max(below, lookBack(child))
 	}
 	switch n := n.(type) {
-	case *parser.VectorSelector:
-		return below + max(0, n.OriginalOffset)
 	case *parser.MatrixSelector:
-		return below + n.Range
+		if v, ok := n.VectorSelector.(*parser.VectorSelector); ok && v.Timestamp != nil {
+			return 0
+		}
+		return n.Range
 	case *parser.SubqueryExpr:
-		return below + n.Range + max(0, n.OriginalOffset)
+		if n.Timestamp != nil {
+			return 0
+		}
+		return below + n.Range
 	}
 	return below
 }

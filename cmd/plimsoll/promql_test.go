@@ -32,7 +32,13 @@ func TestWhatAQueryTellsBeforeItIsAsked(t *testing.T) {
 		"absent(x)":                            {},
 		"time()":                               {},
 		"sum(rate(x[5m]))":                     {Back: 5 * time.Minute},
-		"sum(rate(x[5m] offset 1h))":           {Back: 65 * time.Minute},
+		"sum(rate(x[5m] offset 1h))":           {Back: 5 * time.Minute},
+		"sum(x offset 1w)":                     {},
+		"sum(rate(x[5m] @ 1700000000))":        {},
+		"sum(x @ 1700000000)":                  {},
+		"sum(rate(x[5m] @ end()))":             {Back: 5 * time.Minute},
+		"sum(rate(x[5m:] offset 1w))":          {Back: 5 * time.Minute},
+		"sum(max_over_time(x[5m:] @ 17))":      {},
 		"sum(x offset -1h)":                    {},
 		"max_over_time(sum(rate(x[5m]))[1h:])": {Back: 65 * time.Minute},
 		"sum(max_over_time(x[2m])) + sum(rate(y[30s]))":                      {Back: 2 * time.Minute},
@@ -42,7 +48,7 @@ func TestWhatAQueryTellsBeforeItIsAsked(t *testing.T) {
 		"sum(x_total) + sum(x_total) + sum(y_total)": {Bare: []string{"x_total", "y_total"}},
 		"sum(rate(x_total[1m]))":                     {Back: time.Minute},
 		"count(x_total)":                             {},
-		"sum(x_total - x_total offset 5m)":           {Back: 5 * time.Minute},
+		"sum(x_total - x_total offset 5m)":           {},
 		"absent(x_total)":                            {},
 	}
 	read := queryFacts()

@@ -36,7 +36,8 @@ func (a App) NextBorder(now time.Time, boot time.Duration) (at time.Time, ok boo
 	return at, ok
 }
 
-// opensAfter is when the schedule opens next.
+// opensAfter is when the schedule opens next, if it does within the day and the
+// lead of an hour that NextBorder looks at.
 func (s Schedule) opensAfter(now time.Time) (time.Time, bool) {
 	if !s.At.IsZero() {
 		return s.At, s.At.After(now)
@@ -46,7 +47,11 @@ func (s Schedule) opensAfter(now time.Time) (time.Time, bool) {
 			return time.Time{}, false
 		}
 	}
-	for face := onFace(now.Add(-mostShift), s.zone); ; {
+	face, last := onFace(now.Add(-mostShift), s.zone), onFace(now.Add(25*time.Hour+mostShift), s.zone)
+	for {
+		if !hasHour(s.spec, face, last) {
+			return time.Time{}, false
+		}
 		if face = s.spec.Next(face); face.IsZero() {
 			return time.Time{}, false
 		}

@@ -106,9 +106,19 @@ func (c *checker) threshold(s *Signal, path string) {
 	c.count(path+".step_out", s.StepOut, maxStep)
 	c.count(path+".step_in", s.StepIn, maxStep)
 	c.count(path+".samples", s.Samples, maxSamples)
-	if sound && s.Min.Value >= s.Max.Value {
+	switch {
+	case !sound:
+	case s.Min.Unit != s.Max.Unit:
+		c.mixed(path+".min", s.Min, s.Max)
+	case s.Min.Value >= s.Max.Value:
 		c.fail(path+".min", fmt.Sprintf("%s is not below max %s", s.Min, s.Max), "leave room between the two")
 	}
+}
+
+// mixed complains of an amount that does not compare with another: 30% is 0.3, and
+// nothing beside 80.
+func (c *checker) mixed(path string, a, other Amount) {
+	c.fail(path, fmt.Sprintf("%s does not compare with %s", a, other), "write both as numbers, both with % or both as sizes")
 }
 
 // units are those an amount may have, given what it is compared with.

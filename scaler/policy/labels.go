@@ -97,7 +97,7 @@ func (r *labelReader) add(label, value string, flow bool, steps ...any) {
 // preset adds a value where no label gives one, nor a part of it.
 func (r *labelReader) preset(path, value string) {
 	for _, p := range r.pairs {
-		if given := pathOf(p.Steps[2:]); given == path || strings.HasPrefix(given, path+".") || strings.HasPrefix(given, path+"[") {
+		if given := pathOf(p.Steps[2:]); given == path || strings.HasPrefix(given, path+".") || strings.HasPrefix(given, path+"[") || p.Flow && within(p.Value, given, path) {
 			return
 		}
 	}
@@ -106,6 +106,17 @@ func (r *labelReader) preset(path, value string) {
 		steps = append(steps, key)
 	}
 	r.pairs = append(r.pairs, conf.Pair{Name: path, Steps: append([]any{"apps", 0}, steps...), Value: value, Flow: strings.HasPrefix(value, "[")})
+}
+
+// within tells whether a mapping as a whole, which is what is at given, has a value
+// for path.
+func within(mapping, given, path string) bool {
+	rest, below := strings.CutPrefix(path, given+".")
+	if !below {
+		return false
+	}
+	doc, err := conf.Parse("", []byte("v: "+mapping))
+	return err == nil && doc.Has("v."+rest)
 }
 
 // pathOf writes steps as conf does: "signals[0].target".

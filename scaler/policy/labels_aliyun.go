@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 )
@@ -50,12 +51,15 @@ func (r *labelReader) aliyun(labels map[string]string) {
 	same := func(text string) string { return text }
 	take("max_instances", same, "max")
 	take("min_instances", same, "min")
-	i := 0
+	i := r.ownSignals()
 	for _, source := range []string{"cpu", "memory"} {
 		_, high := has["max_"+source]
 		_, low := has["min_"+source]
 		if !high && !low {
 			continue
+		}
+		for _, steps := range [][]any{{"signals", i}, {"signals", i, "name"}} { // for what is wrong with it as a whole
+			r.paths[pathOf(steps)] = aliyunPrefix + "max_" + source
 		}
 		take("max_"+source, percent, "signals", i, "max")
 		take("min_"+source, percent, "signals", i, "min")
@@ -69,9 +73,32 @@ func (r *labelReader) aliyun(labels map[string]string) {
 	}
 	// The three minutes are all the patience that there was, and the step the only
 	// rate.
-	r.preset("in.window", "5s")
+	r.preset("in.window", Short(max(5*time.Second, 2*r.interval())))
 	r.preset("in.rate", "[]")
 	r.preset("out.rate", "[]")
+}
+
+// ownSignals is how many labels of ours give: theirs come behind them.
+func (r *labelReader) ownSignals() int {
+	var items []any
+	for _, p := range r.pairs {
+		if steps := p.Steps[2:]; len(steps) > 1 && steps[0] == "signals" && !slices.Contains(items, steps[1]) {
+			items = append(items, steps[1])
+		}
+	}
+	return len(items)
+}
+
+// interval is that of the policy, as far as labels say it in a way that can be read.
+func (r *labelReader) interval() time.Duration {
+	for _, p := range r.pairs {
+		if pathOf(p.Steps[2:]) == "interval" {
+			if d, err := conf.ParseDuration(p.Value); err == nil {
+				return min(d, time.Hour)
+			}
+		}
+	}
+	return 0
 }
 
 // percent is a number of percent as a file has it.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -190,7 +191,52 @@ func TestLabelsOfAlibabaAreReadAsTheyWereMeant(t *testing.T) {
 		"a step in that cannot be is told of": {
 			labels: map[string]string{"min_memory": "50", "max_memory": "70", "max_instances": "5"},
 			check:  func(l *policy.Labelled) bool { return l.App.Signals[0].Source == policy.Memory },
-			want:   "plimsoll.scale.signals.0: W-FLAP: at 2 replicas, in 2->1 turns 50% into 100%, too near max 70%, so that it is not done",
+			want:   "aliyun.auto_scaling.max_memory: W-FLAP: at 2 replicas, in 2->1 turns 50% into 100%, too near max 70%, so that it is not done",
+		},
+		"a mapping of ours has what is in it": {
+			labels: map[string]string{"min_cpu": "30", "max_cpu": "80", "max_instances": "5", "plimsoll.scale.in": "{window: 10m}", "plimsoll.scale.out": "{rate: [{replicas: 3, per: 15s}]}"},
+			check: func(l *policy.Labelled) bool {
+				return l.App.In.Window == 10*time.Minute && len(l.App.In.Rate) == 0 && len(l.App.Out.Rate) == 1
+			},
+		},
+		"and lacks what is not": {
+			labels: map[string]string{"min_cpu": "30", "max_cpu": "80", "max_instances": "5", "plimsoll.scale.in": "{cooldown: 1m}"},
+			check: func(l *policy.Labelled) bool {
+				return l.App.In.Window == 5*time.Second && l.App.In.Cooldown == time.Minute && len(l.App.In.Rate) == 0
+			},
+		},
+		"the in window has two intervals": {
+			labels: map[string]string{"min_cpu": "30", "max_cpu": "80", "max_instances": "5", "plimsoll.scale.interval": "10s"},
+			check:  func(l *policy.Labelled) bool { return l.App.In.Window == 20*time.Second },
+		},
+		"an interval that is none is told of, and nothing else": {
+			labels: map[string]string{"min_cpu": "30", "max_cpu": "80", "max_instances": "5", "plimsoll.scale.interval": "soon"},
+			want:   "plimsoll.scale.interval: ",
+		},
+		"signals of ours stand beside them": {
+			labels: map[string]string{
+				"min_cpu": "30", "max_cpu": "80", "max_instances": "5",
+				"plimsoll.scale.signals.q.source": "query", "plimsoll.scale.signals.q.query": "sum(x)", "plimsoll.scale.signals.q.target": "60",
+			},
+			check: func(l *policy.Labelled) bool {
+				return len(l.App.Signals) == 2 && l.App.Signals[0].Name == "q" && l.App.Signals[1].Name == "cpu"
+			},
+		},
+		"signals of ours by position are counted by themselves": {
+			labels: map[string]string{
+				"min_cpu": "30", "max_cpu": "80", "min_memory": "30", "max_memory": "80", "max_instances": "5",
+				"plimsoll.scale.signals.0.source": "query", "plimsoll.scale.signals.0.query": "sum(x)", "plimsoll.scale.signals.0.target": "60",
+			},
+			check: func(l *policy.Labelled) bool {
+				return len(l.App.Signals) == 3 && l.App.Signals[0].Name == "query" && l.App.Signals[2].Source == policy.Memory
+			},
+		},
+		"one of ours of the same name is one too many": {
+			labels: map[string]string{
+				"min_cpu": "30", "max_cpu": "80", "max_instances": "5",
+				"plimsoll.scale.signals.cpu.source": "cpu", "plimsoll.scale.signals.cpu.target": "60%",
+			},
+			want: `aliyun.auto_scaling.max_cpu: "cpu" is the name of signals[0] already`,
 		},
 		"the words of ours say the rest": {
 			labels: map[string]string{"min_cpu": "30", "max_cpu": "80", "max_instances": "5", "plimsoll.scale.mode": "active", "plimsoll.scale.in.window": "2m"},

@@ -51,7 +51,7 @@ func (c *checker) lintBounds(a *App, path string) {
 // lintPace compares how fast a workload may come and go, and how long it is
 // watched before it goes.
 func (c *checker) lintPace(a *App, path string) {
-	faster := true
+	faster := len(a.In.Rate) > 0 // who writes [] means that in.window is enough
 	for _, n := range []int{max(a.Min, 1), a.Max} {
 		faster = faster && pace(a.In.Rate, n) > pace(a.Out.Rate, n)
 	}
@@ -60,7 +60,13 @@ func (c *checker) lintPace(a *App, path string) {
 	}
 	for j := range a.Signals {
 		s := &a.Signals[j]
-		if back := s.LookBack(); back > a.In.Window {
+		// Five minutes are what queries usually look back: beside an in.window that
+		// nobody chose they are no contradiction.
+		usual := 5 * time.Minute
+		if c.has(path + ".in.window") {
+			usual = 0
+		}
+		if back := s.LookBack(); back > max(a.In.Window, usual) {
 			c.warn("W-LOOK-BACK", path+".in.window", fmt.Sprintf("is shorter than the %s that %s looks back", Short(back), conf.Quote(s.Name)),
 				"a lull between two peaks would be over before it is seen: raise it, or shorten the range of the query")
 			break
@@ -185,16 +191,29 @@ func (c *checker) lintLadder(a *App, s *Signal, path string) {
 		if r.Remove.Unit == Absent || math.IsInf(brink, 1) {
 			continue
 		}
-		least, step := max(a.Min, 1), 1
-		if r.Remove.Unit == Plain {
-			step = int(r.Remove.Value)
-		}
-		from := least + step
-		if after := r.Below.Value * float64(from) / float64(least); a.Max >= from && after > brink*Crossing {
+		from, to := steepest(a, r.Remove)
+		if after := r.Below.Value * float64(from) / float64(to); after > brink*Crossing {
 			c.warn("W-FLAP", path, fmt.Sprintf("at %d replicas, in %d->%d turns %s into %s, too near %s, above which another row grows, so that it is not done",
-				from, from, least, r.Below, Amount{after, r.Below.Unit}, Amount{brink, r.Below.Unit}), "lower below, or remove fewer")
+				from, from, to, r.Below, Amount{after, r.Below.Unit}, Amount{brink, r.Below.Unit}), "lower below, or remove fewer")
 		}
 	}
+}
+
+// steepest is the step in, between min and max, that raises most what those carry
+// that stay.
+func steepest(a *App, remove Amount) (from, to int) {
+	least := max(a.Min, 1)
+	from, to = least, least
+	for n := least + 1; n <= a.Max; n++ {
+		by := remove.Value
+		if remove.Unit == Share {
+			by = by*float64(n) + 1e-9
+		}
+		if left := n - max(1, int(by)); left >= least && n*to > from*left {
+			from, to = n, left
+		}
+	}
+	return from, to
 }
 
 func (c *checker) lintTrack(s *Signal, path string) {

@@ -18,8 +18,10 @@ func facts(query string) (policy.Facts, error) {
 	if strings.Contains(query, "_total") && !strings.Contains(query, "rate") {
 		f.Bare = []string{"x_total"}
 	}
-	if strings.Contains(query, "[10m]") {
-		f.Back = 10 * time.Minute
+	for text, back := range map[string]time.Duration{"[5m]": 5 * time.Minute, "[10m]": 10 * time.Minute} {
+		if strings.Contains(query, text) {
+			f.Back = back
+		}
 	}
 	return f, nil
 }
@@ -35,6 +37,8 @@ var warned = []struct {
 	{"  signals: [{source: cpu, type: threshold, max: 60%, min: 37%}]", ""},
 	{"  signals: [{source: cpu, type: steps, rows: [{above: 60%, add: 1}, {below: 40%, remove: 1}]}]", `policy.yaml:7:69: apps[0].signals[0].rows[1]: W-FLAP: at 3 replicas, in 3->2 turns 40% into 60%, too near 60%, above which another row grows, so that it is not done, lower below, or remove fewer`},
 	{"  signals: [{source: cpu, type: steps, rows: [{above: 60%, add: 1}, {below: 30%, remove: 1}]}]", ""},
+	{"  signals: [{source: cpu, type: steps, rows: [{above: 60%, add: 1}, {below: 20%, remove: 75%}]}]", `policy.yaml:7:69: apps[0].signals[0].rows[1]: W-FLAP: at 8 replicas, in 8->2 turns 20% into 80%, too near 60%, above which another row grows, so that it is not done, lower below, or remove fewer`},
+	{"  signals: [{source: cpu, type: steps, rows: [{above: 60%, add: 1}, {below: 14%, remove: 75%}]}]", ""},
 	{"  signals: [{source: cpu, type: threshold, max: 80%, min: 30%, step_out: 19}]", `policy.yaml:7:74: apps[0].signals[0].step_out: W-STEP: 19 is more than the 18 replicas between min and max, lower it, or raise max`},
 	{"  signals: [{source: cpu, type: threshold, max: 80%, min: 30%, step_out: 18}]", ""},
 	{"  signals: [{source: cpu, type: steps, rows: [{above: 60%, add: 19}]}]", `policy.yaml:7:65: apps[0].signals[0].rows[0].add: W-STEP: 19 is more than the 18 replicas between min and max, lower it, or raise max`},
@@ -54,7 +58,11 @@ var warned = []struct {
 	{"  signals: [{source: cpu, target: 95%, saturation: {boost: 1}}]", ""},
 	{"  signals: [{source: query, query: 'sum(rate(x[10m]))', target: 5}]", `policy.yaml:3:3: apps[0].in.window: W-LOOK-BACK: is shorter than the 10m that "query" looks back, a lull between two peaks would be over before it is seen: raise it, or shorten the range of the query`},
 	{"  signals: [{source: query, query: 'sum(rate(x[10m]))', target: 5}]\n  in: {window: 10m}", ""},
-	{"  signals: [{source: cpu, target: 60%}]\n  in: {rate: []}", `policy.yaml:8:8: apps[0].in.rate: W-IN-FASTER: lets replicas go faster than out.rate lets them come, what was removed too soon is then missed for long: slow it down`},
+	{"  signals: [{source: query, query: 'sum(rate(x[5m]))', target: 5}]", ""},
+	{"  signals: [{source: query, query: 'sum(rate(x[5m]))', target: 5}]\n  in: {window: 5m}", ""},
+	{"  signals: [{source: query, query: 'sum(rate(x[5m]))', target: 5}]\n  in: {window: 1m}", `policy.yaml:8:16: apps[0].in.window: W-LOOK-BACK: is shorter than the 5m that "query" looks back, a lull between two peaks would be over before it is seen: raise it, or shorten the range of the query`},
+	{"  signals: [{source: cpu, target: 60%}]\n  in: {rate: [{replicas: 100, per: 15s}]}", `policy.yaml:8:8: apps[0].in.rate: W-IN-FASTER: lets replicas go faster than out.rate lets them come, what was removed too soon is then missed for long: slow it down`},
+	{"  signals: [{source: cpu, target: 60%}]\n  in: {rate: []}", ""},
 	{"  signals: [{source: cpu, target: 60%}]\n  in: {rate: []}\n  out: {rate: []}", ""},
 	{"  signals: [{source: cpu, target: 60%}]\n  min: 20", `policy.yaml:6:8: apps[0].max: W-FIXED: is min as well, so that there are always 20 replicas, raise max, or remove the policy`},
 	{"  signals: [{source: cpu, target: 60%}]\n  fallback: {replicas: 1}", `policy.yaml:8:24: apps[0].fallback.replicas: W-FALLBACK: 1 is less than min 2, which holds all the same, raise it, or lower min`},

@@ -25,7 +25,8 @@ type Options struct {
 
 // Facts are what a query tells before anybody asks it.
 type Facts struct {
-	// Back is how far it looks back at most: its ranges and offsets.
+	// Back is how far it looks back at most: its ranges. An offset is none of it: it
+	// looks at another time, not at more of it.
 	Back time.Duration
 	// Many tells that it may return more than one series.
 	Many bool

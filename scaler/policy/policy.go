@@ -140,8 +140,8 @@ type In struct {
 	// DeadBand is the share below the present number at which nothing happens
 	// yet, 0% to 50%.
 	DeadBand conf.Percent `yaml:"dead_band" json:"dead_band"`
-	// Window is how long less must have been enough, 10s to 24h; the most that
-	// was wanted in that time is done.
+	// Window is how long less must have been enough, 5s and two intervals to 24h;
+	// the most that was wanted in that time is done.
 	Window time.Duration `yaml:"window" json:"window"`
 	// Rate bounds the shrinking; every entry holds.
 	Rate []Rate `yaml:"rate" json:"rate"`
@@ -150,7 +150,7 @@ type In struct {
 	Cooldown time.Duration `yaml:"cooldown" json:"cooldown"`
 	// Settle is how long a signal that was not heard must be heard again before
 	// anything shrinks: with auto as long as its query looks back, and a minute
-	// more. 0s to 1h.
+	// more, an hour at most. 0s to 1h.
 	Settle Span `yaml:"settle" json:"settle"`
 }
 

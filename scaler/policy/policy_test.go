@@ -84,9 +84,9 @@ func TestTheDefaultsOfASignalFollowItsSource(t *testing.T) {
 			Name: "rps", Type: policy.Track, Source: policy.Query, Query: "sum(rps)", OnEmpty: policy.EmptyInvalid, Kind: policy.Total,
 			Target: policy.Amount{Value: 250, Unit: policy.Plain}, MaxAge: 15 * time.Second, Coverage: most,
 		},
-		"{source: query, type: threshold, query: p99, max: 0.4, min: 10%}": {
+		"{source: query, type: threshold, query: p99, max: 0.4, min: 0.1}": {
 			Name: "query", Type: policy.Threshold, Source: policy.Query, Query: "p99", OnEmpty: policy.EmptyInvalid,
-			Max: policy.Amount{Value: 0.4, Unit: policy.Plain}, Min: policy.Amount{Value: 0.1, Unit: policy.Share},
+			Max: policy.Amount{Value: 0.4, Unit: policy.Plain}, Min: policy.Amount{Value: 0.1, Unit: policy.Plain},
 			Window: time.Minute, Samples: 3, StepOut: 1, StepIn: 1, MaxAge: 15 * time.Second, Coverage: most,
 		},
 	}
@@ -233,6 +233,9 @@ var mistakes = []struct {
 	{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, target: 5%}", `policy.yaml:7:64: apps[0].signals[0].target: does nothing for type threshold and source cpu, remove it`},
 	{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, step_out: 0}", `policy.yaml:7:66: apps[0].signals[0].step_out: must be 1 to 100, got 0`},
 	{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, samples: 99}", `policy.yaml:7:65: apps[0].signals[0].samples: must be 1 to 60, got 99`},
+	{7, "  - {source: query, query: x, type: threshold, max: 80, min: 30%}", `policy.yaml:7:62: apps[0].signals[0].min: 30% does not compare with 80, write both as numbers, both with % or both as sizes`},
+	{7, "  - {source: query, query: x, type: steps, rows: [{above: 80, add: 1}, {below: 30%, remove: 1}]}", `policy.yaml:7:80: apps[0].signals[0].rows[1].below: 30% does not compare with 80, write both as numbers, both with % or both as sizes`},
+	{7, "  - {source: query, query: x, type: steps, rows: [{below: 30, remove: 1}, {above: 80%, add: 1}]}", `policy.yaml:7:83: apps[0].signals[0].rows[1].above: 80% does not compare with 30, write both as numbers, both with % or both as sizes`},
 	{7, "  - {source: cpu, type: threshold, max: 30%, min: 80%}", `policy.yaml:7:51: apps[0].signals[0].min: 80% is not below max 30%, leave room between the two`},
 	{7, "  - {source: cpu, type: threshold, max: 80%, min: 30%, saturation: {above: 95%}}", `policy.yaml:7:56: apps[0].signals[0].saturation: does nothing for type threshold and source cpu, remove it`},
 	{7, "  - {source: cpu, target: 60%}\n  - {source: cpu, target: 70%}", `policy.yaml:8:5: apps[0].signals[1].name: "cpu" is the name of signals[0] already, give each signal its own`},

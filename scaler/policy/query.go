@@ -58,8 +58,8 @@ func (s Signal) promQL(containers, by string, echoes bool) string {
 	return fmt.Sprintf("%s / on (%s) (%s)", usage, by, limit)
 }
 
-// reach finds the ranges and offsets in a query that nobody has parsed.
-var reach = regexp.MustCompile(`(?:\[|offset\s+)\s*((?:[0-9]+(?:ms|[smhdwy]))+)`)
+// reach finds the ranges in a query that nobody has parsed.
+var reach = regexp.MustCompile(`\[\s*((?:[0-9]+(?:ms|[smhdwy]))+)`)
 
 // scanBack is how far a query looks back at most, as far as its text tells.
 func scanBack(query string) time.Duration {

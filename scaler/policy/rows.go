@@ -57,13 +57,13 @@ func (c *checker) rows(s *Signal, path string) {
 			c.fail(path, "has to be above or below a value, one of the two", "make two rows of it")
 			continue
 		case grows:
-			c.amount(path+".above", r.Above, s.units())
+			c.rung(s, path+".above", r.Above)
 			c.change(path, "add", r.Add, r.Set)
 			if r.Remove.Unit != Absent {
 				c.fail(path+".remove", "would shrink where the load is high", "write below, or add")
 			}
 		default:
-			if c.amount(path+".below", r.Below, s.units()) && r.Below.Value >= brink*Crossing {
+			if c.rung(s, path+".below", r.Below) && !s.mixed() && r.Below.Value >= brink*Crossing {
 				c.fail(path+".below", fmt.Sprintf("%s is not below %s, above which another row grows", r.Below, Amount{brink, r.Below.Unit}), "leave room between the two")
 			}
 			c.change(path, "remove", r.Remove, r.Set)
@@ -72,6 +72,36 @@ func (c *checker) rows(s *Signal, path string) {
 			}
 		}
 	}
+}
+
+// rung checks the value of a row, which must be in the unit of the first.
+func (c *checker) rung(s *Signal, path string, a Amount) bool {
+	if !c.amount(path, a, s.units()) {
+		return false
+	}
+	if first := s.Rows[0].value(); first.Unit != Absent && a.Unit != first.Unit {
+		c.mixed(path, a, first)
+		return false
+	}
+	return true
+}
+
+// value is what the row compares the reading with.
+func (r Row) value() Amount {
+	if r.Above.Unit != Absent {
+		return r.Above
+	}
+	return r.Below
+}
+
+// mixed tells whether rows have values of several units.
+func (s Signal) mixed() bool {
+	for _, r := range s.Rows {
+		if r.value().Unit != s.Unit() {
+			return true
+		}
+	}
+	return false
 }
 
 // change checks that a row says one thing to do.
@@ -94,8 +124,5 @@ func (s Signal) Unit() Unit {
 	if len(s.Rows) == 0 {
 		return Plain
 	}
-	if r := s.Rows[0]; r.Above.Unit != Absent {
-		return r.Above.Unit
-	}
-	return s.Rows[0].Below.Unit
+	return s.Rows[0].value().Unit
 }

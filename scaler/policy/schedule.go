@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -43,8 +45,8 @@ type Schedule struct {
 	// interval more. 0s to 1h.
 	Lead Span `yaml:"lead" json:"lead"`
 
-	spec cron.Schedule  // of Cron; nil until compiled
-	zone *time.Location // of TZ
+	spec *cron.SpecSchedule // of Cron; nil until compiled
+	zone *time.Location     // of TZ
 }
 
 // SetDefaults is for conf, which calls it before it reads a schedule.
@@ -64,10 +66,61 @@ func (s *Schedule) compile() (cronErr, zoneErr error) {
 		}
 	}
 	if s.Cron != "" {
-		// Without a zone: the times it names are those on a clock's face.
-		s.spec, cronErr = cron.ParseStandard(s.Cron)
+		s.spec, cronErr = fields(s.Cron)
 	}
 	return cronErr, zoneErr
+}
+
+// fields reads the five of a crontab(5), and nothing else that cron knows: a zone
+// within it would stand beside TZ, and an interval like @every 1h begins when the
+// reader does. The times that they name are those on a clock's face.
+func fields(text string) (*cron.SpecSchedule, error) {
+	if strings.ContainsAny(text, "@=") {
+		return nil, errors.New("is not five fields")
+	}
+	s, err := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	spec, ok := s.(*cron.SpecSchedule)
+	if !ok {
+		return nil, errors.New("is not five fields")
+	}
+	return spec, nil
+}
+
+// hasHour tells whether the fields name an hour from one on a clock's face to
+// another. It is far cheaper than to ask for the next time, which may be years
+// ahead, and answers for most schedules at most moments.
+func hasHour(spec *cron.SpecSchedule, from, to time.Time) bool {
+	const day = 24 * time.Hour
+	for d := from.Truncate(day); !d.After(to); d = d.Add(day) {
+		first, last := 0, 23
+		if d.Before(from) {
+			first = from.Hour()
+		}
+		if to.Before(d.Add(day)) {
+			last = to.Hour()
+		}
+		if spec.Hour>>first<<first&(2<<last-1) != 0 && hasDay(spec, d) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasDay tells whether the fields name a day: if both of its fields are given,
+// either will do, as in crontab(5).
+func hasDay(spec *cron.SpecSchedule, d time.Time) bool {
+	const star = 1 << 63 // that the field is one
+	if spec.Month&(1<<d.Month()) == 0 {
+		return false
+	}
+	ofMonth, ofWeek := spec.Dom&(1<<d.Day()) != 0, spec.Dow&(1<<d.Weekday()) != 0
+	if spec.Dom&star != 0 || spec.Dow&star != 0 {
+		return ofMonth && ofWeek
+	}
+	return ofMonth || ofWeek
 }
 
 // Opened is when the window that is open at now opened, and whether one is. Of
@@ -84,10 +137,12 @@ func (s Schedule) Opened(now time.Time) (at time.Time, open bool) {
 	}
 	earliest := now.Add(-min(s.Duration, mostDuration)) // opened then, it is just closed
 	// A day before is enough: no clock was ever changed by more.
-	face := onFace(earliest.Add(-mostShift), s.zone)
+	face, last := onFace(earliest.Add(-mostShift), s.zone), onFace(now.Add(mostShift), s.zone)
 	for {
-		face = s.spec.Next(face)
-		if face.IsZero() {
+		if !hasHour(s.spec, face, last) {
+			return time.Time{}, false
+		}
+		if face = s.spec.Next(face); face.IsZero() {
 			return time.Time{}, false // a day that never comes, like 30 February
 		}
 		at := fromFace(face, s.zone)

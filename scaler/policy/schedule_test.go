@@ -9,6 +9,7 @@ import (
 	"time"
 	_ "time/tzdata"
 
+	robfig "github.com/robfig/cron/v3"
 	"pgregory.net/rapid"
 
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
@@ -109,6 +110,64 @@ func TestAScheduleSurvivesJSON(t *testing.T) {
 	}
 }
 
+// rare are schedules that open seldom, and one on each day.
+var rare = []string{"0 0 29 2 *", "0 0 1 1 *", "30 4 31 12 1", "0 0 29 2 1", "0 0 13 * 5", "15 3 */7 * *", "0 8 * * *", "0 0 * 2 0"}
+
+// What a schedule says must not depend on how its openings are looked for.
+func TestASeldomScheduleOpensWhenItsFieldsSay(t *testing.T) {
+	for _, cron := range rare {
+		for _, zone := range []string{"UTC", "Asia/Shanghai", "America/New_York"} {
+			s := policy.Schedule{Name: "n", Cron: cron, TZ: zone, Duration: 90 * time.Minute, Floor: 1}
+			spec, err := robfig.ParseStandard(cron)
+			if err != nil {
+				t.Fatal(err)
+			}
+			loc := in(t, zone, "2026-01-01 00:00:00").Location()
+			opens := 0
+			for at := spec.Next(time.Date(2027, 12, 31, 0, 0, 0, 0, loc)); at.Year() < 2029; at = spec.Next(at) {
+				opens++
+				for _, probe := range []struct {
+					at   time.Time
+					open bool
+				}{{at.Add(-time.Second), false}, {at, true}, {at.Add(90*time.Minute - 1), true}, {at.Add(90 * time.Minute), false}} {
+					if began, open := s.Opened(probe.at); open != probe.open || open && !began.Equal(at) {
+						t.Fatalf("%s in %s at %v: open %v since %v", cron, zone, probe.at, open, began)
+					}
+				}
+				a := policy.App{Interval: time.Second, Schedules: []policy.Schedule{s}}
+				if border, ok := a.NextBorder(at.Add(-23*time.Hour-59*time.Minute), 0); !ok || border.After(at) {
+					t.Fatalf("%s in %s: the border a day before %v is %v, %v", cron, zone, at, border, ok)
+				}
+				if border, ok := a.NextBorder(at.Add(-time.Second), 0); !ok || !border.Equal(at) {
+					t.Fatalf("%s in %s: the border before %v is %v, %v", cron, zone, at, border, ok)
+				}
+			}
+			if opens == 0 {
+				t.Fatalf("%s never opens", cron)
+			}
+		}
+	}
+}
+
+// A rule for one day in four years is no reason to look through four years at each
+// decision.
+func BenchmarkScheduled(b *testing.B) {
+	now := time.Date(2026, 3, 1, 8, 30, 0, 0, time.UTC)
+	for _, cron := range rare {
+		b.Run(cron, func(b *testing.B) {
+			file, err := policy.Parse("policy.yaml", []byte(shop+"  schedules:\n  - {name: n, cron: '"+cron+"', tz: Asia/Shanghai, duration: 1h, floor: 3, ceiling: 9}\n"), policy.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			a := file.Apps[0]
+			b.ReportAllocs()
+			for b.Loop() {
+				a.Scheduled(now, 0)
+			}
+		})
+	}
+}
+
 // zones are all that this machine knows.
 func zones(t *testing.T) []string {
 	t.Helper()
@@ -177,6 +236,11 @@ func TestMistakesInSchedules(t *testing.T) {
 		"no zone":               {`{name: n, cron: "0 8 * * *", duration: 1h, floor: 3}`, "tz: is missing"},
 		"a zone that is none":   {`{name: n, cron: "0 8 * * *", tz: Asia/Shangai, duration: 1h, floor: 3}`, "did you mean Asia/Shanghai?"},
 		"a cron that is none":   {`{name: n, cron: "0 25 * * *", tz: UTC, duration: 1h, floor: 3}`, "cron"},
+		"six fields":            {`{name: n, cron: "0 0 8 * * *", tz: UTC, duration: 1h, floor: 3}`, "expected exactly 5 fields"},
+		"a word for a cron":     {`{name: n, cron: "@daily", tz: UTC, duration: 1h, floor: 3}`, "is not five fields"},
+		"an interval":           {`{name: n, cron: "@every 1h", tz: UTC, duration: 1h, floor: 3}`, "is not five fields"},
+		"a zone in a cron":      {`{name: n, cron: "TZ=Asia/Tokyo 0 8 * * *", tz: UTC, duration: 1h, floor: 3}`, "is not five fields"},
+		"nothing but a zone":    {`{name: n, cron: "CRON_TZ=UTC", tz: UTC, duration: 1h, floor: 3}`, "is not five fields"},
 		"a day that never is":   {`{name: n, cron: "0 0 30 2 *", tz: UTC, duration: 1h, floor: 3}`, "never comes"},
 		"a time without offset": {`{name: n, at: "2026-11-11 00:00", duration: 1h, floor: 3}`, "is not a time with its offset"},
 		"a zone beside at":      {`{name: n, at: "2026-11-11T00:00:00Z", tz: UTC, duration: 1h, floor: 3}`, "does nothing beside at"},

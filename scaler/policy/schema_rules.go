@@ -60,6 +60,7 @@ func limits() map[string]object {
 		"budget.changes":             between(1, 10_000),
 		"schedules":                  {"maxItems": maxWindows},
 		"schedules[].name":           name,
+		"schedules[].cron":           {"pattern": `^\s*[^\s@=]+(\s+[^\s@=]+){4}\s*$`},
 		"schedules[].at":             {"format": "date-time", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}`},
 		"schedules[].floor":          {"minimum": 1},
 		"schedules[].ceiling":        {"minimum": 1},

@@ -128,7 +128,7 @@ func TestTheSchemaTakesWhatTheLoaderTakes(t *testing.T) {
 // be seen.
 var unseen = regexp.MustCompile(`must be (\d+[a-z]+|\d+%|0B) to |must be at most 100%|must be above 0, got 0%|must be 0 to 500|must be 1 to max|` +
 	`is less than |exceeds the ceiling|is never reached|is already controlled|is the name of|which never shrinks|is not below|is read as|` +
-	`parse error|there is none|needs a signal that tells|belongs to one policy|is no number of replicas|does nothing while min`)
+	`parse error|there is none|needs a signal that tells|belongs to one policy|is no number of replicas|does nothing while min|does not compare`)
 
 func TestTheSchemaRefusesWhatItCanSeeToBeWrong(t *testing.T) {
 	s := schema(t)
