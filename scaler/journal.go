@@ -35,6 +35,7 @@ type Journal struct {
 	log     *slog.Logger
 	program string
 	disk    *linelog.Log
+	sync    func() error // makes what was written survive a power cut; without mu, as others write meanwhile
 
 	mu       sync.Mutex
 	link     chain.Link
@@ -42,8 +43,10 @@ type Journal struct {
 	started  bool                   // it is written
 	told     map[string]bool        // fingerprints of the policies that are in the last segment
 	lastID   string                 // that was given
+	earliest time.Time              // when the first entry of the last segment began; of those it has
 	turns    map[string]turns       // by policy: what may be repeated
 	apps     map[string]*policy.App // by fingerprint: policies, so that a reader need not look for them
+	reading  sync.Mutex             // one search of what is on disk at a time, so that they take one core; before mu
 	checking sync.Mutex             // one verification at a time, for the time it takes
 }
 
@@ -57,6 +60,7 @@ func OpenJournal(opts JournalOptions) (*Journal, error) {
 		log:     cmp.Or(opts.Log, slog.New(slog.DiscardHandler)),
 		program: cmp.Or(opts.Program, "unknown"),
 		disk:    disk,
+		sync:    disk.Sync,
 		told:    make(map[string]bool),
 		turns:   make(map[string]turns),
 		apps:    make(map[string]*policy.App),
@@ -107,6 +111,7 @@ func (j *Journal) resume() {
 func (j *Journal) recollect(line []byte) {
 	if id, ok := after(line, beginsEntry); ok {
 		j.lastID = max(j.lastID, id)
+		j.has(sinceOf(line))
 		return
 	}
 	if basis, ok := after(line, beginsBasis); ok {
@@ -134,7 +139,18 @@ func (j *Journal) write(e Entry) error {
 	if err != nil {
 		return err
 	}
-	return j.add(object, e.Basis, app)
+	if err := j.add(object, e.Basis, app); err != nil {
+		return err
+	}
+	j.has(e.Since)
+	return nil
+}
+
+// has takes note of when an entry of the last segment began.
+func (j *Journal) has(since time.Time) {
+	if j.earliest.IsZero() || since.Before(j.earliest) {
+		j.earliest = since
+	}
 }
 
 // add appends an object, after all that must be before it: the mark of a new
@@ -170,6 +186,7 @@ func (j *Journal) add(object []byte, basis string, app *policy.App) error {
 	j.link, j.started = s.link, true
 	if place.Fresh {
 		clear(j.told)
+		j.earliest = time.Time{}
 	}
 	if app != nil {
 		j.told[basis] = true
@@ -184,7 +201,7 @@ func (j *Journal) introduce(s *sealing, place linelog.Place) error {
 	if place.Fresh {
 		m := &segmentMark{
 			Number: place.Segment, Found: j.disk.Segments()[0].Number, Oldest: place.Oldest,
-			Last: j.lastID, Program: j.program,
+			Last: j.lastID, From: j.earliest, Program: j.program,
 		}
 		if !j.started {
 			m.Anew = j.found.Anew

@@ -19,7 +19,11 @@ func (q ActQuery) matches(a Act) bool {
 }
 
 // Acts returns what people have said, the newest first.
-func (j *Journal) Acts(q ActQuery) ([]Act, error) { return j.archive().Acts(q) }
+func (j *Journal) Acts(q ActQuery) ([]Act, error) {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	return j.archive().Acts(q)
+}
 
 // Acts returns what people have said, the newest first.
 func (a *Archive) Acts(q ActQuery) ([]Act, error) {
@@ -45,16 +49,17 @@ func (a *Archive) Acts(q ActQuery) ([]Act, error) {
 // RecordAct keeps what a person has said. It survives a power cut when RecordAct
 // returns.
 func (j *Journal) RecordAct(a Act) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	object, err := json.Marshal(actLine{a})
 	if err != nil {
 		return wrapJournal(err)
 	}
-	if err := j.add(object, "", nil); err != nil {
+	j.mu.Lock()
+	err = j.add(object, "", nil)
+	j.mu.Unlock()
+	if err != nil {
 		return wrapJournal(err)
 	}
-	return wrapJournal(j.disk.Sync())
+	return wrapJournal(j.sync())
 }
 
 // actLine is an act in a journal.

@@ -472,3 +472,43 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A clock that was once a year ahead hides nothing of what came after, or before.
+func TestAClockThatWasAheadHidesNothing(t *testing.T) {
+	dir := t.TempDir()
+	const year = 365 * 86400
+	j := open(t, JournalOptions{Dir: dir, MaxBytes: 180 << 10})
+	var last int
+	for s := 0; len(j.disk.Segments()) < 6; s += 60 {
+		e := hold("web", s)
+		if s%120 == 0 {
+			e.Observation.Err = "no answer"
+		}
+		record(t, j, scaled("api", s), e)
+		if s == 1200 {
+			record(t, j, scaled("ahead", year))
+		}
+		if s%3000 == 0 { // a restart does not change it
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			j = open(t, JournalOptions{Dir: dir, MaxBytes: 180 << 10})
+		}
+		last = s
+	}
+	for s := 0; s <= last; s += 60 {
+		at := noon.Add(time.Duration(s) * time.Second)
+		got := read(t, j, JournalQuery{Policy: "api", To: at, Limit: 1})
+		if len(got) != 1 || !got[0].Since.Equal(at) {
+			t.Fatalf("at %v there is %v", at, brief(got))
+		}
+		if r, err := j.Find(got[0].ID); err != nil || !strings.Contains(string(r.Entry), got[0].ID) {
+			t.Errorf("%s: %v", got[0].ID, err)
+		}
+	}
+	v := verify(t, dir)
+	sound(t, "all of it", v)
+	if !v.From.Equal(noon) || !v.To.Equal(noon.Add(year*time.Second)) {
+		t.Errorf("entries from %v to %v", v.From, v.To)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/plimsoll-io/plimsoll/internal/linelog"
 )
@@ -32,6 +31,8 @@ func (j *Journal) Find(id string) (Record, error) {
 			return recordOf(e, j.program)
 		}
 	}
+	j.reading.Lock()
+	defer j.reading.Unlock()
 	return j.archive().Find(id)
 }
 
@@ -52,12 +53,14 @@ func recordOf(e Entry, program string) (r Record, err error) {
 // Find returns the record of an entry, or an error that is ErrNoEntry.
 func (a *Archive) Find(id string) (Record, error) {
 	var damage []error
-	wanted, _ := idMillis(id)
-	for _, seg := range slices.Backward(a.segments) {
-		last := lastBefore(seg)
-		if ms, ok := idMillis(last); ok && ms > wanted+writtenWithin.Milliseconds() {
-			continue
+	first := len(a.segments) - 1 // in which it may be: it was given after that began, and written later
+	for first > 0 {
+		if last := beginning(a.segments[first]).Last; last != "" && last < id {
+			break
 		}
+		first--
+	}
+	for _, seg := range a.segments[max(first, 0):] {
 		r, err := find(seg, id)
 		if err != nil {
 			a.log.Warn("journal damaged", "err", err)
@@ -65,9 +68,6 @@ func (a *Archive) Find(id string) (Record, error) {
 		}
 		if r.Entry != nil {
 			return r, nil
-		}
-		if last != "" && last < id {
-			break // it was given after that
 		}
 	}
 	if len(damage) > 0 {

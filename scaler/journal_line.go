@@ -45,7 +45,9 @@ type segmentMark struct {
 	Oldest  int    `json:"oldest"`  // number of the oldest that stays; those before it are dropped
 	Last    string `json:"last"`    // ID of the last entry before it
 	Program string `json:"program"` // that writes it
-	Anew    string `json:"anew,omitempty"`
+	// From is when the earliest of the entries began that the segment before has.
+	From time.Time `json:"from,omitzero"`
+	Anew string    `json:"anew,omitempty"`
 }
 
 // startMark says what a process found.
@@ -125,6 +127,16 @@ func ofPolicy(line []byte, name string) bool {
 
 // head is what of a line has its ID, policy and target.
 func head(line []byte) []byte { return line[:min(len(line), 400)] }
+
+// sinceOf is when an entry began, without parsing all of it; zero if it does not
+// say. Its ID does not tell: that is never less than the one before, also where a
+// clock was set back.
+func sinceOf(line []byte) time.Time {
+	_, rest, _ := bytes.Cut(head(line), []byte(`"since":"`))
+	text, _, _ := bytes.Cut(rest, []byte(`"`))
+	since, _ := time.Parse(time.RFC3339Nano, string(text))
+	return since
+}
 
 // digest is the fingerprint of a policy, as JSON.
 func digest(policy []byte) string {

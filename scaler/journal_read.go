@@ -105,6 +105,8 @@ func (j *Journal) archive() *Archive {
 // Read returns the entries that q selects, the newest first, also those that are
 // not written yet.
 func (j *Journal) Read(q JournalQuery) ([]Entry, error) {
+	j.reading.Lock()
+	defer j.reading.Unlock()
 	// Listed first: a run that is written in between is found in both, and an
 	// entry of the disk is the better one.
 	running := j.running()
@@ -145,8 +147,11 @@ func (j *Journal) running() (entries []Entry) {
 func (a *Archive) Read(q JournalQuery) ([]Entry, error) {
 	q = a.meant(q)
 	l := look{q: q, limit: cmp.Or(q.Limit, 100), log: a.log}
+	var next segmentMark // of the segment after this one
 	for _, seg := range slices.Backward(a.segments) {
-		if last, ok := idMillis(lastBefore(seg)); ok && !q.To.IsZero() && last > q.To.Add(writtenWithin).UnixMilli() {
+		began := next.From
+		next = beginning(seg)
+		if !q.To.IsZero() && began.After(q.To) {
 			continue
 		}
 		from := len(l.found)
@@ -161,21 +166,17 @@ func (a *Archive) Read(q JournalQuery) ([]Entry, error) {
 	return q.pick(l.found), nil
 }
 
-// writtenWithin is more than the time from the beginning of an entry until it is
-// written.
-const writtenWithin = longestRun + 2*longestInterval
-
-// lastBefore is the ID that was given last before a segment began; empty if it
-// does not say. By it, most segments need not be read.
-func lastBefore(seg linelog.Segment) string {
+// beginning is the mark of a segment, by which most need not be read; empty if it
+// has none.
+func beginning(seg linelog.Segment) segmentMark {
 	for line, err := range seg.Forward() {
 		var m mark
 		if err == nil && bytes.HasPrefix(line.Text, []byte(beginsSegment)) && json.Unmarshal(line.Text, &m) == nil && m.Segment != nil {
-			return m.Segment.Last
+			return *m.Segment
 		}
 		break
 	}
-	return ""
+	return segmentMark{}
 }
 
 // meant is a query for the policy that its workload names: one of that name, or
@@ -223,7 +224,7 @@ func (l *look) segment(seg linelog.Segment) error {
 		if err != nil {
 			return err
 		}
-		if line.Torn || !ofPolicy(line.Text, l.q.Policy) {
+		if line.Torn || !ofPolicy(line.Text, l.q.Policy) || !bytes.Contains(head(line.Text), []byte(l.q.Workload)) {
 			continue
 		}
 		var e Entry

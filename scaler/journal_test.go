@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/plimsoll-io/plimsoll/internal/chain"
 	"github.com/plimsoll-io/plimsoll/internal/linelog"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
@@ -330,4 +331,47 @@ func FuzzJournalLines(f *testing.F) {
 			t.Error("the sound entry is not found")
 		}
 	})
+}
+
+// A disk that hangs holds up the policies that have scaled, and no other.
+func TestWhoHoldsDoesNotWaitForTheDisk(t *testing.T) {
+	j := open(t, JournalOptions{Dir: t.TempDir()})
+	begun, hangs, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	sync := j.sync
+	j.sync = func() error {
+		close(begun)
+		<-hangs
+		return sync()
+	}
+	go func() { ended <- j.Record(scaled("web", 0)) }()
+	<-begun
+	record(t, j, hold("api", 1), hold("api", 3))
+	if got := read(t, j, JournalQuery{}); len(got) != 3 {
+		t.Errorf("%v", brief(got))
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("a change that may not survive a power cut is said to be recorded, error %v", err)
+	default:
+	}
+	close(hangs)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A line that is noted as a witness must not be gone after a power cut.
+func TestWhatIsToldOfTheLastLineIsOnDisk(t *testing.T) {
+	j := open(t, JournalOptions{Dir: t.TempDir()})
+	record(t, j, hold("web", 0))
+	disk, synced := j.sync, 0
+	j.sync = func() error { synced++; return disk() }
+	if v, err := j.Verify(chain.Link{}); err != nil || v.Entries != 1 || synced != 1 {
+		t.Errorf("%+v, error %v, synced %d times", v, err, synced)
+	}
+	j.sync = func() error { return syscall.EIO }
+	if v, err := j.Verify(chain.Link{}); err == nil {
+		t.Errorf("told %s, which the disk did not take", v.Head)
+	}
+	j.sync = disk
 }

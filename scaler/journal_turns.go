@@ -38,6 +38,15 @@ type run struct {
 // its run longer; the run is written when there is a change, and when it is long
 // enough. What e points to must not change afterwards.
 func (j *Journal) Record(e Entry) error {
+	err := j.take(e)
+	if e.Result == resultAccepted {
+		err = errors.Join(err, j.sync())
+	}
+	return wrapJournal(err)
+}
+
+// take is Record but for the power cut.
+func (j *Journal) take(e Entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 
@@ -47,7 +56,7 @@ func (j *Journal) Record(e Entry) error {
 	i := slices.IndexFunc(t, func(r run) bool { return r.verdict == verdict })
 	if i >= 0 && e.Result != resultAccepted {
 		t.lengthen(i, e, j.nextID)
-		return wrapJournal(j.flush(e.Policy, e.At()))
+		return j.flush(e.Policy, e.At())
 	}
 	var errs []error
 	if e.Result == resultAccepted || len(t) == mostRuns || len(t) > 0 && t[0].entry.Decision.From != e.Decision.From {
@@ -56,11 +65,8 @@ func (j *Journal) Record(e Entry) error {
 	}
 	e.ID = j.nextID(e)
 	errs = append(errs, j.write(e))
-	if e.Result == resultAccepted {
-		errs = append(errs, j.disk.Sync())
-	}
 	j.turns[e.Policy] = append(t, run{verdict: verdict, entry: e, length: shortestRun, empty: true})
-	return wrapJournal(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 func (j *Journal) nextID(e Entry) string {

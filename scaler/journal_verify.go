@@ -58,6 +58,10 @@ func (j *Journal) Verify(witness chain.Link) (Verification, error) {
 	defer j.checking.Unlock()
 	for {
 		a := j.archive()
+		// A witness must not be a line that a power cut takes away.
+		if err := j.sync(); err != nil {
+			return Verification{}, fmt.Errorf("sync journal: %w", err)
+		}
 		v := a.Verify(witness)
 		// What was dropped meanwhile would look as if it had been taken away.
 		if now := j.disk.Segments(); len(now) == 0 || len(a.segments) == 0 || now[0].Number == a.segments[0].Number {
@@ -221,12 +225,10 @@ func (v *verifier) there(found int) {
 // when widens the time of the entries by that of one. A run is written behind
 // what began after it.
 func (v *verifier) when(text []byte) {
-	id, _ := after(text, beginsEntry)
-	ms, ok := idMillis(id)
-	if !ok {
+	at := sinceOf(text)
+	if at.IsZero() {
 		return
 	}
-	at := time.UnixMilli(ms).UTC()
 	if v.From.IsZero() || at.Before(v.From) {
 		v.From = at
 	}

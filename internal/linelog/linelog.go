@@ -14,13 +14,14 @@
 //   - If the disk takes only part of what is appended, that part is taken back.
 //   - Reading, in either direction, needs the memory of a block, not of a file,
 //     and goes on beside writing, packing and dropping.
+//   - Appending does not wait for the disk while another syncs, nor while a
+//     segment is packed, until the next is full.
 //
 // What is in a line is the caller's business.
 package linelog
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -57,12 +58,18 @@ type Options struct {
 type Log struct {
 	opts Options
 
-	mu      sync.Mutex
-	list    []Segment
-	file    *os.File // the last of list; nil until the first write
-	spoilt  bool     // the last of list has an end that could not be cut off
-	late    bool     // what is too much could not be dropped
-	dropped int64    // lines
+	mu       sync.Mutex
+	list     []Segment
+	file     *os.File       // the last of list; nil until the first write
+	full     []*os.File     // of segments before it, to be synced and closed
+	packing  chan []Segment // gets what is packed beside; nil if nothing is
+	spoilt   bool           // the last of list has an end that could not be cut off
+	late     bool           // what is too much could not be dropped
+	dropped  int64          // lines
+	appended int64          // how often that was done
+
+	beside sync.WaitGroup // packing and syncing of full segments
+	disk   disk
 }
 
 // Open finds what is there. It changes nothing yet but makes the directory.
@@ -85,7 +92,7 @@ func Open(opts Options) (*Log, error) {
 			}
 		}
 	}
-	return &Log{opts: opts, list: list}, nil
+	return &Log{opts: opts, list: list, disk: disk{fsync: (*os.File).Sync}}, nil
 }
 
 // share is how long a segment may become. Eight of them leave room for the
@@ -138,6 +145,7 @@ func (l *Log) Append(lines []byte) error {
 		}
 		return err
 	}
+	l.appended++
 	last.Size += int64(len(lines))
 	last.Newest = now
 	if last.Oldest.IsZero() {
@@ -152,32 +160,6 @@ func (l *Log) Trim() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.trim(time.Now())
-}
-
-// Sync makes what was appended survive a power cut.
-func (l *Log) Sync() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file == nil {
-		return nil
-	}
-	return l.file.Sync()
-}
-
-// Close ends the writing. Reading goes on working.
-func (l *Log) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.close()
-}
-
-func (l *Log) close() error {
-	if l.file == nil {
-		return nil
-	}
-	file := l.file
-	l.file = nil
-	return errors.Join(file.Sync(), file.Close())
 }
 
 // Bytes is how much the log takes on disk.
@@ -200,5 +182,6 @@ func (l *Log) Dropped() int64 {
 func (l *Log) Segments() []Segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.collect(false)
 	return slices.Clone(l.list)
 }

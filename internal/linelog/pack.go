@@ -27,7 +27,7 @@ const (
 
 // pack makes a packed segment of one that is not written to any more, and removes
 // the other. Between the two, both are there; either is whole.
-func (s Segment) pack() (Segment, error) {
+func (s Segment) pack(fsync func(*os.File) error) (Segment, error) {
 	src, err := os.Open(s.path)
 	if err != nil {
 		return s, err
@@ -44,7 +44,7 @@ func (s Segment) pack() (Segment, error) {
 		return s, err
 	}
 	packed.Size, err = packInto(tmp, src)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	err = errors.Join(err, fsync(tmp), tmp.Close())
 	if err == nil {
 		err = errors.Join(os.Chtimes(tmp.Name(), s.Newest, s.Newest), os.Rename(tmp.Name(), packed.path))
 	}

@@ -3,7 +3,6 @@ package linelog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,32 +19,27 @@ func (l *Log) room(n int64, now time.Time) error {
 		}
 		l.late = false
 	}
+	over := false
 	if l.file == nil && len(l.list) > 0 && !l.spoilt && !l.last().packed {
 		if err := l.reopen(); err != nil {
 			return err
 		}
+		// It may keep less than when that was written. What goes for it is
+		// foretold where a segment begins.
+		over = l.last().Size > 0 && l.surplus(n, now) > 0
 	}
-	if l.file != nil && !l.spoilt && !l.full(n, now) {
+	if l.file != nil && !l.spoilt && !over && !l.isFull(n, now) {
 		return nil
 	}
-	if err := l.close(); err != nil {
+	l.retire()
+	if err := l.create(); err != nil {
 		return err
 	}
-	l.pack()
-	return l.create()
+	l.tidy()
+	return nil
 }
 
-// pack packs the segments that are full. One for which there is no room stays as it
-// is, until the next time.
-func (l *Log) pack() {
-	for i, seg := range l.list {
-		if l.opts.Pack && !seg.packed && seg.Size >= leastPacked {
-			l.list[i], _ = seg.pack()
-		}
-	}
-}
-
-func (l *Log) full(n int64, now time.Time) bool {
+func (l *Log) isFull(n int64, now time.Time) bool {
 	last := l.last()
 	return last.Size > 0 && (last.Size+n > l.share() || l.opts.MaxAge > 0 && now.Sub(last.Oldest) > l.opts.MaxAge/kept)
 }
@@ -92,7 +86,7 @@ func (l *Log) trim(now time.Time) error {
 	for range l.surplus(0, now) {
 		first := l.list[0]
 		lines, _ := first.count() // one that is damaged goes as well
-		if err := os.Remove(first.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := first.remove(); err != nil {
 			return err
 		}
 		l.dropped += lines

@@ -70,6 +70,18 @@ func fileName(number int) string { return fmt.Sprintf("%08d%s", number, extensio
 // Name is that of its file, without the directory.
 func (s Segment) Name() string { return filepath.Base(s.path) }
 
+// remove removes it, packed and not: a crash, or a disk that refused, may have
+// left both.
+func (s Segment) remove() error {
+	plain := strings.TrimSuffix(s.path, ".gz")
+	for _, path := range []string{plain, plain + ".gz" + packing, plain + ".gz"} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // whole is how far a segment that is not packed goes without a torn end.
 func (s Segment) whole() (int64, error) {
 	for line, err := range s.Backward() {
