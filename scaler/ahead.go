@@ -3,7 +3,6 @@ package scaler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -35,9 +34,11 @@ const (
 // ahead looks ahead for policies that have a forecast or events.
 //
 //	each 6 h     history ─► fit ─► trial ─► gate      one policy at a time
-//	each minute  history ─► outlook ─► gate ─► Ahead
+//	each minute  history ─► outlook ─► gate ─► Ahead  several at a time
+//	each 30 min  history ─► bases of events to come   one at a time
 //
-// Decisions take what is there and never wait.
+// Decisions take what is there and never wait, and none of the three waits for
+// another.
 type ahead struct {
 	history RangeQuerier // nil: there is none to ask
 	log     *slog.Logger
@@ -53,6 +54,9 @@ type ahead struct {
 type foresight struct {
 	app  policy.App
 	mark string // the policy's fingerprint
+	// life ends when the policy is no more.
+	life context.Context
+	end  context.CancelFunc
 
 	boot   time.Duration // as last seen; 0 if not known
 	load   forecast.History
@@ -65,6 +69,8 @@ type foresight struct {
 	ahead   *decide.Ahead // nil: nothing to say
 	aheadAt time.Time     // when that was found
 	missed  float64
+	lookAt  time.Time // when it was last looked at
+	failed  bool      // its history could not be had then
 
 	bases []base
 }
@@ -85,6 +91,7 @@ func (a *ahead) adopt(apps []policy.App) {
 	defer a.mu.Unlock()
 	for name, v := range a.views {
 		if !slices.ContainsFunc(apps, func(app policy.App) bool { return app.Name == name && wants(app) && fingerprint(app) == v.mark }) {
+			v.end()
 			delete(a.views, name)
 			a.metrics.end(name)
 		}
@@ -94,6 +101,7 @@ func (a *ahead) adopt(apps []policy.App) {
 			continue
 		}
 		v := &foresight{app: app, mark: fingerprint(app), fitAt: a.now()}
+		v.life, v.end = context.WithCancel(context.Background())
 		v.stand(forecast.Gate{}.Learns(a.now(), errors.New("the history has not been read yet")))
 		for _, e := range app.Events {
 			v.bases = append(v.bases, base{event: e})
@@ -134,16 +142,14 @@ func (a *ahead) says(name string) string {
 
 // run looks ahead until ctx ends.
 func (a *ahead) run(ctx context.Context) {
-	var fits sync.WaitGroup
-	defer fits.Wait()
-	fits.Go(func() { a.fits(ctx) })
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { a.fits(ctx) })
+	beside.Go(func() { a.findBases(ctx) })
 	tick := time.NewTicker(aheadStep)
 	defer tick.Stop()
 	for {
-		for _, name := range a.names() {
-			a.look(ctx, name)
-			a.findBases(ctx, name)
-		}
+		a.lookAll(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -163,59 +169,6 @@ func (a *ahead) names() []string {
 	return names
 }
 
-// look goes on with the history, and looks ahead from its end.
-func (a *ahead) look(ctx context.Context, name string) {
-	v, ok := a.copy(name)
-	if !ok || !foretells(v.app) || v.fitted == nil {
-		return
-	}
-	now := a.now()
-	end := now.Truncate(aheadStep)
-	load, err := until(v.load, end), error(nil) // no further, should the clock have been set back
-	if from := ends(load); from.Before(end) && end.Sub(from) <= reread {
-		var more forecast.History
-		if more, err = a.read(ctx, v.app, from, end, false); err == nil {
-			load = extend(load, more)
-		}
-	}
-	if err == nil && !ends(load).Equal(end) {
-		err = fmt.Errorf("the history ends at %s", ends(load).UTC().Format(time.RFC3339))
-	}
-	var outlook forecast.Outlook
-	if err == nil {
-		outlook, err = v.fitted.Ahead(load)
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		a.metrics.errors.WithLabelValues(name).Inc()
-		a.log.Warn("forecast does not go on", "policy", name, "err", err)
-	}
-
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	live := a.views[name]
-	if live == nil || live.mark != v.mark || live.fitted != v.fitted {
-		return
-	}
-	if err != nil {
-		live.ahead = nil
-		if end.Sub(ends(load)).Abs() > reread {
-			live.fitAt = now
-		}
-		a.metrics.show(live)
-		return
-	}
-	live.load, live.missed = load, outlook.Missed
-	before := live.gate.Standing
-	if live.stand(live.gate.Heard(now, outlook.Missed)); live.gate.Standing != before {
-		a.log.Info("forecast", "policy", name, "standing", string(live.gate.Standing), "why", live.gate.Why)
-	}
-	live.ahead, live.aheadAt = expected(live, outlook), now
-	a.metrics.show(live)
-}
-
 func (a *ahead) copy(name string) (foresight, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -224,4 +177,21 @@ func (a *ahead) copy(name string) (foresight, bool) {
 		return foresight{}, false
 	}
 	return *v, true
+}
+
+// within is a context that ends with another one, and with the policy of a view.
+func (v foresight) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(v.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// live is the view that v is a copy of; nil if its policy is no more, of which
+// nothing is told. a.mu is held.
+func (a *ahead) live(v foresight) *foresight {
+	live := a.views[v.app.Name]
+	if live == nil || live.mark != v.mark {
+		return nil
+	}
+	return live
 }

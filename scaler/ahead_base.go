@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -48,46 +49,96 @@ func (b base) matters(now time.Time) bool {
 	return !now.Before(b.event.At.Add(-baseEarly)) && now.Before(b.event.At.Add(b.event.Duration))
 }
 
-// findBases looks for the bases of a policy's events that matter. One that has been
+// due tells whether there is something to do about a base at now. One that has been
 // found stays until its event is over; one that has not is unknown.
-func (a *ahead) findBases(ctx context.Context, name string) {
-	v, ok := a.copy(name)
-	if !ok {
-		return
+func (b base) due(now time.Time) bool {
+	switch {
+	case !b.matters(now):
+		return b.known
+	case b.known && !now.Before(b.event.At):
+		return false
 	}
-	now := a.now()
-	for i, b := range v.bases {
-		switch {
-		case !b.matters(now):
-			b.known = false
-		case b.known && !now.Before(b.event.At), now.Before(b.next) && b.next.Sub(now) <= baseEvery:
-			continue
-		default:
-			b = a.find(ctx, v.app, b, now)
+	return !now.Before(b.next) || b.next.Sub(now) > baseEvery // the clock was set back
+}
+
+// findBases looks for the bases of events, one at a time and gently, until ctx
+// ends. A sale of all policies may take it long.
+func (a *ahead) findBases(ctx context.Context) {
+	tick := time.NewTicker(aheadStep)
+	defer tick.Stop()
+	for {
+		for ctx.Err() == nil {
+			v, i := a.dueBase()
+			if i < 0 {
+				break
+			}
+			a.findBase(ctx, v, i)
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-tick.C:
 		}
-		a.mu.Lock()
-		if live := a.views[name]; live != nil && live.mark == v.mark {
-			live.bases[i] = b
-			a.metrics.base(name, b)
-		}
-		a.mu.Unlock()
 	}
 }
 
-func (a *ahead) find(ctx context.Context, app policy.App, b base, now time.Time) base {
+// dueBase is the base, with its view, that has been due for longest, above all one
+// that has not been looked for yet; -1 if none is.
+func (a *ahead) dueBase() (of foresight, which int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now, which := a.now(), -1
+	for _, v := range a.views {
+		for i, b := range v.bases {
+			if b.due(now) && (which < 0 || b.next.Before(of.bases[which].next)) {
+				of, which = *v, i
+			}
+		}
+	}
+	of.bases = slices.Clone(of.bases)
+	return of, which
+}
+
+// findBase looks for a base, or forgets that of an event that is over.
+func (a *ahead) findBase(ctx context.Context, v foresight, i int) {
+	ctx, cancel := v.within(ctx)
+	defer cancel()
+	b := v.bases[i]
+	now := a.now()
+	var err error
+	if b.matters(now) {
+		b, err = a.find(ctx, v.app, b, now)
+	} else {
+		b.known = false
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	live := a.live(v)
+	if live == nil {
+		return
+	}
+	if err != nil {
+		a.metrics.errors.WithLabelValues(v.app.Name).Inc()
+		a.log.Warn("load behind an event not known", "policy", v.app.Name, "event", b.event.Name, "base", string(b.event.Base), "err", err)
+	}
+	live.bases[i] = b
+	a.metrics.base(v.app.Name, b)
+}
+
+func (a *ahead) find(ctx context.Context, app policy.App, b base, now time.Time) (base, error) {
 	from, to := b.span(now)
 	load, err := a.read(ctx, app, from, to, b.event.Base == policy.P95SevenDays)
-	b = b.of(load.Values, to.Sub(from))
-	b.next = now.Add(baseEvery)
-	if err != nil || !b.known {
-		b.known, b.next = false, now.Add(baseAgain)
-		a.metrics.errors.WithLabelValues(app.Name).Inc()
-		a.log.Warn("load behind an event not known", "policy", app.Name, "event", b.event.Name, "base", string(b.event.Base), "err", err)
+	if b = b.of(load.Values, to.Sub(from)); err == nil && !b.known {
+		err = fmt.Errorf("it is known for less than %.0f%% of the time", 100*baseKnown)
 	}
-	return b
+	b.next = a.now().Add(baseEvery)
+	if err != nil {
+		b.known, b.next = false, a.now().Add(baseAgain)
+	}
+	return b, err
 }
 
 // of takes the load of its span, by the minute, if enough of it is known.

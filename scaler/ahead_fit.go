@@ -48,6 +48,8 @@ func (a *ahead) fit(ctx context.Context, name string) {
 	if !ok {
 		return
 	}
+	ctx, cancel := v.within(ctx)
+	defer cancel()
 	began := time.Now()
 	end := a.now().Truncate(aheadStep)
 	load, err := until(v.load, end), error(nil)
@@ -64,18 +66,20 @@ func (a *ahead) fit(ctx context.Context, name string) {
 		load = latest(load, historyMost)
 		fitted, gate = judge(v.app, v.gate, load, v.boot, a.now())
 	} else {
-		a.metrics.errors.WithLabelValues(name).Inc()
 		next = fitAgain
 		gate = gate.Fails(a.now(), err)
-		a.log.Warn("no forecast", "policy", name, "err", err)
 	}
 	a.metrics.fits.Observe(time.Since(began).Seconds())
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	live := a.views[name]
-	if live == nil || live.mark != v.mark {
+	live := a.live(v)
+	if live == nil {
 		return
+	}
+	if err != nil {
+		a.metrics.errors.WithLabelValues(name).Inc()
+		a.log.Warn("no forecast", "policy", name, "err", err)
 	}
 	if gate.Standing != live.gate.Standing {
 		a.log.Info("forecast", "policy", name, "standing", string(gate.Standing), "why", gate.Why)

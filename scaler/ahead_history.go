@@ -20,7 +20,7 @@ const (
 	// counts.
 	historyPeek = 15 * time.Second
 	// historyLimit bounds one query, and minuteLimit one about the last minutes, for
-	// which all other policies wait.
+	// which other policies may wait.
 	historyLimit = time.Minute
 	minuteLimit  = 10 * time.Second
 	// idleShare is how many times as long as a part took nothing is asked after it:
@@ -191,7 +191,7 @@ func latest(h forecast.History, d time.Duration) forecast.History {
 func busiest(h forecast.History, d time.Duration) float64 {
 	most := math.NaN()
 	for _, v := range h.Values[max(len(h.Values)-int(d/h.Step), 0):] {
-		if !(v <= most) {
+		if v >= 0 && !math.IsInf(v, 1) && !(v <= most) {
 			most = v
 		}
 	}

@@ -215,8 +215,10 @@ func within(a Act, app policy.App) error {
 	return nil
 }
 
-// named finds the policy that a person means.
+// named finds the policy that a person means. What counts of one that is no more
+// can be ended.
 func (s *Scaler) named(name string, verb Verb) (policy.App, *refusal) {
+	said := s.hands.of(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if name == AllPolicies {
@@ -231,6 +233,9 @@ func (s *Scaler) named(name string, verb Verb) (policy.App, *refusal) {
 			return app, nil
 		}
 		names = append(names, app.Name)
+	}
+	if verb == VerbResume && said.Pause != nil || verb == VerbRelease && said.Override != nil {
+		return policy.App{Name: name}, nil
 	}
 	err := fmt.Errorf("no policy is called %q", name)
 	switch near := conf.Nearest(name, names); {

@@ -151,6 +151,33 @@ func TestWhatIsNotUnderstoodIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
+func TestWhatCountsOfAPolicyThatIsNoMoreCanBeEnded(t *testing.T) {
+	s := governed(t, nil)
+	decodeAnswer(t, post(s, PausePath, `{"policy":"web","reason":"x"}`, nil))
+	decodeAnswer(t, post(s, OverridePath, `{"policy":"checkout","floor":2,"reason":"x"}`, nil))
+	if err := s.Reload(nil); err != nil {
+		t.Fatal(err)
+	}
+	for path, body := range map[string]string{
+		PausePath:    `{"policy":"web","reason":"more of it"}`,
+		OverridePath: `{"policy":"checkout","floor":3,"reason":"more of it"}`,
+		ReleasePath:  `{"policy":"web","reason":"it has a pause only"}`,
+		ResumePath:   `{"policy":"checkout","reason":"it has an override only"}`,
+	} {
+		if w := post(s, path, body, nil); w.Code != http.StatusNotFound {
+			t.Errorf("%s %s: %d %s", path, body, w.Code, w.Body)
+		}
+	}
+	decodeAnswer(t, post(s, ResumePath, `{"policy":"web","reason":"it is gone"}`, nil))
+	decodeAnswer(t, post(s, ReleasePath, `{"policy":"checkout","reason":"it is gone"}`, nil))
+	if s.hands.of("web").Pause != nil || s.hands.of("checkout").Override != nil {
+		t.Errorf("it counts yet: %+v", s.hands.all())
+	}
+	if w := post(s, ResumePath, `{"policy":"web","reason":"again"}`, nil); w.Code != http.StatusNotFound {
+		t.Errorf("a second time: %d %s", w.Code, w.Body)
+	}
+}
+
 // A page on another site, open in the browser of someone who may, changes nothing.
 func TestAPageElsewhereHasNoSay(t *testing.T) {
 	s := governed(t, nil)

@@ -97,7 +97,7 @@ func TestANodeIsLostAsLongAsItsReplicasAreNotHeardElsewhere(t *testing.T) {
 	var h hosts
 	step := func(what string, heard [][]Sample, ready int, want ...string) {
 		t.Helper()
-		if diff := cmp.Diff(want, h.lost(app, heard, ready, away)); diff != "" {
+		if diff := cmp.Diff(want, h.lost(app, noon, heard, ready, away)); diff != "" {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}

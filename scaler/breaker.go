@@ -2,7 +2,6 @@ package scaler
 
 import (
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -20,6 +19,12 @@ const (
 	breakAgents   = 2
 	// breakSettle is how long it lasts after that is over.
 	breakSettle = time.Minute
+	// breakForget is after how long a policy does not count of which it cannot be
+	// told whether it has its data: there may be no workload any more.
+	breakForget = 10 * time.Minute
+	// breakMost is how long a loss counts. What is not back by then is gone, and
+	// each policy sees for itself what it lacks.
+	breakMost = 6 * time.Hour
 )
 
 // breaker sees that data of many policies or agents was lost at once, which says
@@ -48,8 +53,14 @@ const (
 
 // health is whether a policy has its data.
 type health struct {
-	heard bool      // it has, or had
-	lost  time.Time // since when it has not; zero while it has
+	heard  bool      // it has, or had
+	lost   time.Time // since when it has not; zero while it has
+	unseen time.Time // since when it cannot be told; zero while it can
+}
+
+// gone is whether it could not be told for so long that it does not count.
+func (h health) gone(now time.Time) bool {
+	return !h.unseen.IsZero() && now.Sub(h.unseen) >= breakForget
 }
 
 // brokenFile is what of a breaker outlives a restart.
@@ -62,7 +73,7 @@ type brokenFile struct {
 func newBreaker(nodes Nodes, was brokenFile) *breaker {
 	b := &breaker{nodes: nodes, policies: make(map[string]health), why: was.Why, since: was.Since}
 	for name, at := range was.Lost {
-		b.policies[name] = health{true, at}
+		b.policies[name] = health{heard: true, lost: at}
 	}
 	return b
 }
@@ -74,11 +85,21 @@ func (b *breaker) see(name string, v vision, now time.Time) string {
 	defer b.mu.Unlock()
 	h, known := b.policies[name]
 	was := h
-	switch {
-	case v == sees:
+	if h.gone(now) {
+		h = health{unseen: h.unseen}
+	}
+	switch v {
+	case sees:
 		h = health{heard: true}
-	case v == blind && h.heard && h.lost.IsZero():
-		h.lost = now
+	case blind:
+		h.unseen = time.Time{}
+		if h.heard && h.lost.IsZero() {
+			h.lost = now
+		}
+	case unknown:
+		if h.unseen.IsZero() {
+			h.unseen = now
+		}
 	}
 	if h != was || !known {
 		b.policies[name] = h
@@ -87,15 +108,25 @@ func (b *breaker) see(name string, v vision, now time.Time) string {
 	return b.why
 }
 
-// retain drops the policies that are no more.
-func (b *breaker) retain(apps []policy.App) {
+// retain drops the policies that are no more, once they do not count any more:
+// those in labels may not have been read yet.
+func (b *breaker) retain(apps []policy.App, now time.Time) {
 	names := make(map[string]bool, len(apps))
 	for _, app := range apps {
 		names[app.Name] = true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	maps.DeleteFunc(b.policies, func(name string, _ health) bool { return !names[name] })
+	for name, h := range b.policies {
+		switch {
+		case names[name]:
+		case h.gone(now):
+			delete(b.policies, name)
+		case h.unseen.IsZero():
+			h.unseen = now
+			b.policies[name] = h
+		}
+	}
 }
 
 // tick looks at agents, and at what is over, and returns why nothing may shrink,
@@ -112,7 +143,7 @@ func (b *breaker) tick(now time.Time) (before, after string) {
 
 // judge opens and closes. b.mu is held.
 func (b *breaker) judge(now time.Time) {
-	bad := b.blinded(b.from(now))
+	bad := b.blinded(b.from(now), now)
 	if bad == "" {
 		bad = b.silent
 	}
@@ -129,19 +160,23 @@ func (b *breaker) judge(now time.Time) {
 	}
 }
 
-// from is since when losses count. All that was lost when it opened does until it
-// is back.
+// from is since when losses count. What was lost when it opened does until it is
+// back, or breakMost is over.
 func (b *breaker) from(now time.Time) time.Time {
 	if b.why != "" {
-		return b.since.Add(-breakRange)
+		return later(b.since.Add(-breakRange), now.Add(-breakMost))
 	}
 	return now.Add(-breakRange)
 }
 
 // blinded is whether many policies have lost their data since a time.
-func (b *breaker) blinded(from time.Time) string {
-	all, lost := len(b.policies), 0
+func (b *breaker) blinded(from, now time.Time) string {
+	all, lost := 0, 0
 	for _, h := range b.policies {
+		if h.gone(now) {
+			continue
+		}
+		all++
 		if !h.lost.IsZero() && !h.lost.Before(from) {
 			lost++
 		}

@@ -115,6 +115,59 @@ func TestDataThatIsLostOneByOneFreezesNothing(t *testing.T) {
 	}
 }
 
+func TestWorkloadsThatAreTakenAwayWhileBlindDoNotFreezeTheRestForGood(t *testing.T) {
+	j := &judged{newBreaker(nil, brokenFile{}), noon}
+	j.report(0, 9, false)
+	j.report(0, 3, true)
+	j.pass(time.Minute)
+	for i := range 3 {
+		j.see(fmt.Sprint("p", i), unknown, j.now)
+	}
+	if why := j.pass(breakForget - time.Minute); why == "" {
+		t.Error("thawed before it is plain that they are gone")
+	}
+	if why := j.pass(time.Minute + breakSettle + 5*time.Second); why != "" {
+		t.Errorf("frozen by workloads that are no more: %s", why)
+	}
+	// Back, and blind as they were: that is no loss of now.
+	j.report(0, 3, true)
+	if why := j.pass(time.Minute); why != "" {
+		t.Errorf("frozen by policies that came back without data: %s", why)
+	}
+}
+
+func TestAWorkloadThatIsAwayForAMomentStillCounts(t *testing.T) {
+	j := &judged{newBreaker(nil, brokenFile{}), noon}
+	j.report(0, 9, false)
+	j.report(0, 3, true)
+	for range 10 { // as it crashes, and starts anew
+		for i := range 3 {
+			j.see(fmt.Sprint("p", i), unknown, j.now)
+		}
+		j.pass(breakForget / 2)
+		j.report(0, 3, true)
+		if why := j.pass(time.Minute); why == "" {
+			t.Fatal("thawed while the data is lost")
+		}
+	}
+}
+
+func TestALossDoesNotCountForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fleet{heard: 6}
+		j := &judged{newBreaker(f, brokenFile{}), time.Now()}
+		j.report(0, 9, false)
+		j.report(0, 3, true)
+		f.lose("n1", "n2")
+		if why := j.pass(breakMost - time.Minute); why == "" {
+			t.Error("thawed while losses count")
+		}
+		if why := j.pass(time.Minute + breakSettle + 5*time.Second); why != "" {
+			t.Errorf("frozen by what was lost long ago: %s", why)
+		}
+	})
+}
+
 func TestFewPoliciesThatAreBrokenFreezeNothing(t *testing.T) {
 	for name, sizes := range map[string][2]int{"one of one": {1, 1}, "one of two": {1, 2}, "both of two": {2, 2}, "two of three": {2, 3}} {
 		j := &judged{newBreaker(nil, brokenFile{}), noon}
@@ -216,9 +269,17 @@ func TestAPolicyThatIsRemovedDoesNotFreezeTheRest(t *testing.T) {
 	j.report(0, 6, false)
 	j.report(0, 3, true)
 	j.pass(time.Second)
-	j.retain([]policy.App{{Name: "p3"}, {Name: "p4"}, {Name: "p5"}})
-	if why := j.pass(breakSettle + 5*time.Second); why != "" {
+	stay := []policy.App{{Name: "p3"}, {Name: "p4"}, {Name: "p5"}}
+	j.retain(stay, j.now)
+	if why := j.pass(breakForget - time.Minute); why == "" {
+		t.Error("thawed at once, though it may only be that labels were not read yet")
+	}
+	if why := j.pass(time.Minute + breakSettle + 5*time.Second); why != "" {
 		t.Error(why)
+	}
+	j.retain(stay, j.now)
+	if n := len(j.policies); n != 3 {
+		t.Errorf("%d policies are remembered, want 3", n)
 	}
 }
 

@@ -1,29 +1,17 @@
 package scaler
 
 import (
-	"cmp"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"maps"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 )
 
-const (
-	// handVersion is the version of the file. Another is not read.
-	handVersion = 1
-	// clockSlack is by how much the clock may go astray before the end of what was
-	// said is written anew.
-	clockSlack = 5 * time.Second
-)
+// clockSlack is by how much the clock may go astray before the end of what was said
+// is written anew.
+const clockSlack = 5 * time.Second
 
 // hands are what people have said and what still counts, kept in one file over
 // restarts. How long it counts goes by time that has passed, not by what the clock
@@ -38,8 +26,15 @@ type hands struct {
 	audit func(Act) error
 	wall  func() time.Time
 	clock func() time.Duration // since some moment; cannot be set
+	// replace writes the file: replaceFile.
+	replace func(path string, data []byte) error
 
-	mu     sync.Mutex
+	// Whoever speaks waits for the disk, one after the other. Decisions, which take
+	// mu alone, do not.
+	saying sync.Mutex // of those who say and hear
+	saving sync.Mutex // of those who write the file
+
+	mu     sync.Mutex // never held while anything is written
 	acts   map[aim]held
 	behind bool // acts has what the file has not
 	// listeners are poked at each change: the lines to the other collector of a pair.
@@ -55,59 +50,18 @@ type held struct {
 	left  time.Duration // how long it counts from then
 }
 
-type handFile struct {
-	Version int    `json:"version"`
-	Acts    []held `json:"acts"`
-}
-
 func openHands(path string, wall func() time.Time, log *slog.Logger, audit func(Act) error, m *handMetrics) *hands {
 	began := time.Now()
 	return loadHands(&hands{
 		path: path, log: log, audit: audit, metrics: m,
-		wall: wall, clock: func() time.Duration { return time.Since(began) },
+		wall: wall, clock: func() time.Duration { return time.Since(began) }, replace: replaceFile,
 	})
-}
-
-// loadHands reads the file. What cannot be read is told as an error, since a person
-// relies on it, and is put aside.
-func loadHands(h *hands) *hands {
-	h.acts, h.listeners = make(map[aim]held), make(map[chan struct{}]struct{})
-	if h.path == "" {
-		return h
-	}
-	acts, err := readHands(h.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		aside := h.path + ".unreadable"
-		err = errors.Join(err, os.Rename(h.path, aside))
-		h.log.Error("pauses and overrides unreadable, none counts any more; give them again", "file", aside, "err", err)
-	}
-	for _, a := range acts {
-		h.put(a.Act, a.Lasts)
-	}
-	return h
-}
-
-func readHands(path string) ([]held, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var file handFile
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, err
-	}
-	if file.Version != handVersion {
-		return nil, fmt.Errorf("version %d, this program knows %d", file.Version, handVersion)
-	}
-	return file.Acts, nil
 }
 
 // put takes an act as the last of its aim. It may count no longer than was meant
 // when it was said, however far back the clock is now.
 func (h *hands) put(a Act, lasts time.Duration) {
-	left := min(a.Until.Sub(h.wall()), lasts, handMost)
+	left := min(h.left(a), lasts, handMost)
 	if left <= 0 {
 		delete(h.acts, a.aims())
 		return
@@ -115,14 +69,17 @@ func (h *hands) put(a Act, lasts time.Duration) {
 	h.acts[a.aims()] = held{a, lasts, h.clock(), left}
 }
 
+// left is how much longer an act counts, by the clock.
+func (h *hands) left(a Act) time.Duration { return a.ends().Sub(h.wall()) }
+
 // say lets an act count, once it is written down. What a crash would forget is
 // told, but counts.
 func (h *hands) say(a Act) (Act, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	before, known := h.acts[a.aims()]
+	h.saying.Lock()
+	defer h.saying.Unlock()
+	before, known, counts := h.known(a.aims())
 	ends := a.Verb == VerbResume || a.Verb == VerbRelease
-	if ends && (!known || before.Verb == a.Verb || h.remains(before) <= 0) {
+	if ends && (!known || before.Verb == a.Verb || !counts) {
 		return a, errNothingToEnd
 	}
 	a.ID = newActID()
@@ -138,12 +95,16 @@ func (h *hands) say(a Act) (Act, error) {
 var errNothingToEnd = errors.New("there is nothing to end")
 
 // hear takes an act that was told to the other collector, unless a later one is
-// known, and tells whether it was taken.
+// known, and tells whether it was taken. One that is over is taken only to end the
+// one before: the other, whose clock may be behind, tells of it again and again.
 func (h *hands) hear(a Act) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	before, known := h.acts[a.aims()]
-	if known && !a.after(before.Act) || !known && len(h.acts) >= actsMost {
+	h.saying.Lock()
+	defer h.saying.Unlock()
+	before, known, _ := h.known(a.aims())
+	switch {
+	case known && !a.after(before):
+		return false
+	case !known && (h.left(a) <= 0 || h.full()):
 		return false
 	}
 	if err := h.audit(a); err != nil {
@@ -153,13 +114,30 @@ func (h *hands) hear(a Act) bool {
 	return true
 }
 
+// known is the last act of an aim, and whether it still counts.
+func (h *hands) known(of aim) (a Act, known, counts bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last, known := h.acts[of]
+	return last.Act, known, known && h.remains(last) > 0
+}
+
+// full tells whether there are more acts than two collectors with the same policies
+// can have.
+func (h *hands) full() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.acts) >= actsMost
+}
+
+// take lets an act count. h.saying is held.
 func (h *hands) take(a Act) {
-	if a.Until.IsZero() {
-		a.Until = a.At.Add(handMost) // for as long as what it ended could have counted
-	}
+	a.Until = a.ends()
+	h.mu.Lock()
 	h.put(a, a.Until.Sub(a.At))
 	h.behind = true
 	h.poke()
+	h.mu.Unlock()
 	h.metrics.said(a)
 	h.log.Info("told by hand", "act", string(a.Verb), "policy", a.Policy, "direction", string(a.Direction),
 		"floor", a.Floor, "ceiling", a.Ceiling, "until", a.Until, "by", a.By, "proven", a.Proven, "reason", a.Reason)
@@ -247,40 +225,4 @@ func (h *hands) all() []Act {
 		acts = append(acts, a.Act)
 	}
 	return acts
-}
-
-func (h *hands) list() []held {
-	return slices.SortedFunc(maps.Values(h.acts), func(a, b held) int {
-		return cmp.Or(strings.Compare(a.Policy, b.Policy), strings.Compare(string(a.Verb), string(b.Verb)))
-	})
-}
-
-// sweep forgets what is over, and writes the file if it is behind. It is replaced
-// as a whole, so that a crash leaves the old one or the new one.
-func (h *hands) sweep() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for of, a := range h.acts {
-		if h.remains(a) > 0 {
-			continue
-		}
-		delete(h.acts, of)
-		h.behind = true
-		if a.Verb == VerbPause || a.Verb == VerbOverride {
-			h.log.Info("what was told by hand is over", "act", string(a.Verb), "policy", a.Policy, "by", a.By)
-		}
-	}
-	h.metrics.show(h.acts)
-	if h.path == "" || !h.behind {
-		return nil
-	}
-	data, err := json.Marshal(handFile{handVersion, h.list()})
-	if err == nil {
-		err = replaceFile(h.path, data)
-	}
-	if err != nil {
-		return fmt.Errorf("save pauses and overrides: %w", err)
-	}
-	h.behind = false
-	return nil
 }

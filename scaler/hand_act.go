@@ -83,6 +83,15 @@ func (a Act) aims() aim {
 	return aim{a.Policy, a.Verb == VerbPause || a.Verb == VerbResume}
 }
 
+// ends is until when an act counts: one that ends another for as long as that could
+// have counted.
+func (a Act) ends() time.Time {
+	if a.Until.IsZero() {
+		return a.At.Add(handMost)
+	}
+	return a.Until
+}
+
 type aim struct {
 	policy string
 	pause  bool // or else the override

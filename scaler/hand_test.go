@@ -25,9 +25,10 @@ func (c *clocks) listening(path string) (h *hands, audited *[]Act) {
 	audited = new([]Act)
 	return loadHands(&hands{
 		path: path, log: slog.New(slog.DiscardHandler), metrics: newHandMetrics(nil),
-		audit: func(a Act) error { *audited = append(*audited, a); return nil },
-		wall:  func() time.Time { return c.wall },
-		clock: func() time.Duration { return c.passed },
+		audit:   func(a Act) error { *audited = append(*audited, a); return nil },
+		wall:    func() time.Time { return c.wall },
+		clock:   func() time.Duration { return c.passed },
+		replace: replaceFile,
 	}), audited
 }
 
@@ -255,5 +256,97 @@ func TestTheTwoOfAPairAgree(t *testing.T) {
 	two.hear(z)
 	if p, q := one.of("api").Pause, two.of("api").Pause; p == nil || q == nil || p.ID != q.ID {
 		t.Errorf("one has %+v, the other %+v", p, q)
+	}
+}
+
+// A disk that hangs holds up whoever speaks, and no decision.
+func TestNoDecisionWaitsForADisk(t *testing.T) {
+	c := &clocks{wall: noon}
+	h, _ := c.listening(filepath.Join(t.TempDir(), "hand.json"))
+	say(t, h, c.act(VerbPause, "web", time.Hour))
+	meanwhile := func(what string) {
+		t.Helper()
+		done := make(chan bool, 1)
+		go func() { done <- h.of("web").Pause != nil && len(h.all()) > 0 }()
+		select {
+		case paused := <-done:
+			if !paused {
+				t.Errorf("%s: not paused any more", what)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: a decision waits", what)
+		}
+	}
+	h.audit = func(Act) error { meanwhile("in say or hear, as it is audited"); return nil }
+	h.replace = func(path string, data []byte) error {
+		meanwhile("in sweep, as it is saved")
+		return replaceFile(path, data)
+	}
+	said := say(t, h, c.act(VerbOverride, "web", time.Hour))
+	said.Policy, said.ID = "api", "x"
+	if !h.hear(said) {
+		t.Error("not taken")
+	}
+	if err := h.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := c.listening(h.path); len(again.all()) != 3 {
+		t.Errorf("a restart knows %+v", again.all())
+	}
+}
+
+// What is said while the file is being written is in the next one.
+func TestWhatIsSaidDuringASaveIsSavedAsWell(t *testing.T) {
+	c := &clocks{wall: noon}
+	h, _ := c.listening(filepath.Join(t.TempDir(), "hand.json"))
+	h.replace = func(path string, data []byte) error {
+		h.replace = replaceFile
+		if _, err := h.say(c.act(VerbPause, "api", time.Hour)); err != nil {
+			t.Error(err)
+		}
+		return replaceFile(path, data)
+	}
+	say(t, h, c.act(VerbPause, "web", time.Hour))
+	if err := h.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := c.listening(h.path); again.of("api").Pause == nil || again.of("web").Pause == nil {
+		t.Errorf("a restart knows %+v", again.all())
+	}
+}
+
+func TestWhatIsOverIsNotTakenAgain(t *testing.T) {
+	a, b := &clocks{wall: noon}, &clocks{wall: noon.Add(-3 * time.Minute)} // whose clock is behind
+	one, audited := a.listening("")
+	other, _ := b.listening("")
+	paused := say(t, other, b.act(VerbPause, "web", time.Hour))
+	if !one.hear(paused) {
+		t.Fatal("not taken")
+	}
+	a.pass(58 * time.Minute)
+	b.pass(58 * time.Minute)
+	if err := one.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // for the other it counts yet
+		for _, again := range other.all() {
+			if one.hear(again) {
+				t.Errorf("taken again: %+v", again)
+			}
+		}
+	}
+	if len(*audited) != 1 {
+		t.Errorf("%d acts in the audit log, want one", len(*audited))
+	}
+	// But over or not, the last word ends the one before.
+	say(t, one, a.act(VerbPause, "api", 24*time.Hour))
+	later := a.act(VerbPause, "api", time.Minute)
+	later.ID, later.Order = "x", a.wall.UnixMilli()+1
+	a.pass(2 * time.Minute)
+	if !one.hear(later) || one.of("api").Pause != nil {
+		t.Error("a later word that is over does not end an earlier one")
+	}
+	if one.hear(later) {
+		t.Error("it is taken twice")
 	}
 }

@@ -45,31 +45,31 @@ type loop struct {
 }
 
 // run evaluates at each turn until ctx ends, and tells back when it has.
-func (l *loop) run(ctx context.Context, turns <-chan turn, done func(starting bool)) {
+func (l *loop) run(ctx context.Context, turns <-chan turn, done func(await)) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case t := <-turns:
 			began := time.Now()
-			starting := l.tick(ctx, t)
+			awaited := l.tick(ctx, t)
 			took := time.Since(began)
 			l.metrics.duration.WithLabelValues(l.app.Name).Observe(took.Seconds())
 			if late := int(took / l.app.Interval); late > 1 { // one of them follows at once
 				l.metrics.skipped.WithLabelValues(l.app.Name).Add(float64(late - 1))
 			}
-			done(starting)
+			done(awaited)
 		}
 	}
 }
 
-// tick looks, decides and acts, and tells whether replicas are on their way. A
-// conflict is answered by looking and deciding anew, never by writing again.
-func (l *loop) tick(ctx context.Context, t turn) (starting bool) {
+// tick looks, decides and acts, and tells what is awaited. A conflict is answered by
+// looking and deciding anew, never by writing again.
+func (l *loop) tick(ctx context.Context, t turn) await {
 	for attempt := 1; ; attempt++ {
 		v := l.observe(ctx, t.round)
 		if ctx.Err() != nil {
-			return false // what was seen is cut short by the end
+			return nothing // what was seen is cut short by the end
 		}
 		past := l.state
 		app := l.app
@@ -94,7 +94,13 @@ func (l *loop) tick(ctx context.Context, t turn) (starting bool) {
 		l.state = next
 		l.tell(e)
 		l.keep(e, next)
-		return e.Result != "" || v.Err == "" && (v.Starting > 0 || v.Ready < v.Desired)
+		switch {
+		case e.Result == resultAccepted:
+			return change
+		case e.Result == resultUnknown, v.Err == "" && (v.Starting > 0 || v.Ready < v.Desired):
+			return replicas
+		}
+		return nothing
 	}
 }
 

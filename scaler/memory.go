@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,12 +12,17 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
+
+// absence is for how long the past of a policy is kept that is not there: those in
+// labels come later than others, and a service may be away for an update.
+const absence = 24 * time.Hour
 
 // memoryVersion is the version of the file. Another is not read.
 const memoryVersion = 1
@@ -68,6 +74,9 @@ func openMemory(path string, log *slog.Logger) *memory {
 	if path == "" {
 		return m
 	}
+	if err := dropTorn(path); err != nil {
+		log.Warn("what a crash has left beside the state cannot be removed", "file", path, "err", err)
+	}
 	file, err := readMemory(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -101,14 +110,18 @@ func readMemory(path string) (memoryFile, error) {
 	return file, nil
 }
 
-// recall returns the past of app, or the zero State, which is a fresh start. After
-// a crash it is told that it may have missed something.
+// recall returns the past of app, or a fresh start, of which after an edit no more is
+// known than how there came to be no replica. After a crash it is told that it may
+// have missed something.
 func (m *memory) recall(app policy.App, now time.Time) decide.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p, ok := m.past[app.Name]
-	if !ok || p.Policy != fingerprint(app) || p.State.Version != decide.StateVersion {
+	switch {
+	case !ok || p.State.Version != decide.StateVersion:
 		return decide.State{}
+	case p.Policy != fingerprint(app):
+		return p.State.Edited()
 	}
 	state := p.State.Clone()
 	if m.crash {
@@ -148,8 +161,9 @@ func (m *memory) breaks(f brokenFile) {
 	m.behind = true
 }
 
-// retain drops the past of policies that are no more, and of their targets.
-func (m *memory) retain(apps []policy.App) {
+// retain drops the past of policies that have not been there for long, and of their
+// targets.
+func (m *memory) retain(apps []policy.App, now time.Time) {
 	names, targets := make(map[string]bool, len(apps)), make(map[string]bool, len(apps))
 	for _, app := range apps {
 		names[app.Name], targets[app.Target.String()] = true, true
@@ -157,7 +171,10 @@ func (m *memory) retain(apps []policy.App) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := len(m.past) + len(m.seen)
-	maps.DeleteFunc(m.past, func(name string, _ past) bool { return !names[name] })
+	maps.DeleteFunc(m.past, func(name string, p past) bool { return !names[name] && now.Sub(p.State.At) > absence })
+	for _, p := range m.past {
+		targets[p.State.Target] = true
+	}
 	maps.DeleteFunc(m.seen, func(name string, _ target) bool { return !targets[name] })
 	m.behind = m.behind || len(m.past)+len(m.seen) < n
 }
@@ -203,9 +220,30 @@ func (m *memory) save() error {
 	return nil
 }
 
-// replaceFile puts data at path: written beside it, flushed, renamed.
+// newSuffix is between the name of a file and what tells its replacements apart,
+// until they have its name.
+const newSuffix = ".new-"
+
+// dropTorn removes replacements of the file at path that a crash has kept from
+// taking its place.
+func dropTorn(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), filepath.Base(path)+newSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), e.Name())))
+		}
+	}
+	return err
+}
+
+// replaceFile puts data at path, so that it is there after a power cut: written
+// beside it, flushed, renamed.
 func replaceFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	dir, name := filepath.Split(path)
+	tmp, err := os.CreateTemp(cmp.Or(dir, "."), name+newSuffix+"*")
 	if err != nil {
 		return err
 	}
@@ -217,7 +255,11 @@ func replaceFile(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
-	return nil
+	d, err := os.Open(cmp.Or(dir, "."))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // fingerprint changes with anything in a policy.

@@ -110,7 +110,7 @@ func TestAFailedSaveLeavesTheOldFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.path = filepath.Join(dir, "gone", "state.json")
-	m.retain(nil)
+	m.retain(nil, noon.Add(2*absence))
 	if err := m.save(); err == nil {
 		t.Error("no error for a directory that is not there")
 	}
@@ -174,13 +174,76 @@ func TestWhatWasLearntOfATargetOutlivesAnEditOfItsPolicy(t *testing.T) {
 	}
 	m = openMemory(file, quiet)
 	app.Max = 7
-	m.retain([]policy.App{app})
+	m.retain([]policy.App{app}, noon)
 	if diff := cmp.Diff(want, m.learnt(app.Target)); diff != "" {
 		t.Error(diff)
 	}
-	m.retain(nil)
+	m.retain(nil, noon)
 	if diff := cmp.Diff(target{}, m.learnt(app.Target)); diff != "" {
 		t.Errorf("of a target that is no more: %s", diff)
+	}
+}
+
+func TestAPolicyThatIsAwayForAWhileKeepsItsPast(t *testing.T) {
+	app := policy.App{Name: "web", Min: 1, Max: 5, Target: policy.Target{Driver: "swarm", Service: "shop_web"}}
+	past, seen := watched(t, app), target{Nodes: []string{"n1"}}
+	m := openMemory("", quiet)
+	m.remember("web", fingerprint(app), past)
+	m.learn(app.Target.String(), seen)
+
+	m.retain(nil, noon.Add(absence-time.Minute))
+	if diff := cmp.Diff(past, m.recall(app, noon)) + cmp.Diff(seen, m.learnt(app.Target)); diff != "" {
+		t.Error(diff)
+	}
+	m.retain(nil, noon.Add(absence+time.Minute))
+	if diff := cmp.Diff(decide.State{}, m.recall(app, noon)) + cmp.Diff(target{}, m.learnt(app.Target)); diff != "" {
+		t.Errorf("of a policy that is no more: %s", diff)
+	}
+}
+
+// TestPoliciesThatComeLateGoOnWithTheirPast is what happens to those in labels when
+// the platform cannot be asked at the start.
+func TestPoliciesThatComeLateGoOnWithTheirPast(t *testing.T) {
+	stage(t, 2, func(t *testing.T, w *world) {
+		file := filepath.Join(t.TempDir(), "state.json")
+		app := holding(policy.Active)
+		s := play(t, w, Options{Policies: []policy.App{app}, StateFile: file})
+		s.set(75)
+		s.pass(25 * time.Second)
+		s.end()
+
+		s = play(t, w, Options{StateFile: file})
+		s.pass(15 * time.Second)
+		if err := s.scaler.Reload([]policy.App{app}); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(10 * time.Second)
+		s.end()
+		m := openMemory(file, quiet)
+		if past := m.past["web"].State; len(past.Changes) == 0 {
+			t.Errorf("it has forgotten that it scaled: %+v", past)
+		}
+		if len(m.learnt(app.Target).Boots) == 0 {
+			t.Error("it has forgotten how long replicas take to start")
+		}
+	})
+}
+
+func TestWhatACrashLeftOfASaveIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	file, other := filepath.Join(dir, "state.json"), filepath.Join(dir, "hand.json.new-2")
+	for _, name := range []string{file + newSuffix + "1", file + newSuffix + "2", other} {
+		if err := os.WriteFile(name, []byte("torn"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := openMemory(file, quiet)
+	if err := m.end(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if diff := cmp.Diff([]string{other, file}, left); diff != "" || err != nil {
+		t.Error(diff, err)
 	}
 }
 

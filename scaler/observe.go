@@ -52,8 +52,12 @@ func (l *loop) observe(ctx context.Context, r *round) view {
 	heard := make([][]Sample, len(app.Signals))
 	var wg sync.WaitGroup
 	wg.Go(func() { l.look(ctx, r, &v) })
-	for i := range app.Signals {
-		wg.Go(func() { v.Signals[i], heard[i] = l.read(ctx, r, &app.Signals[i]) })
+	read := func(i int) { v.Signals[i], heard[i] = l.read(ctx, r, &app.Signals[i]) }
+	for i := 1; i < len(app.Signals); i++ {
+		wg.Go(func() { read(i) })
+	}
+	if len(app.Signals) > 0 {
+		read(0) // most policies have one, which needs no goroutine of its own
 	}
 	wg.Wait()
 	if ctx.Err() == nil {
@@ -80,7 +84,7 @@ func (l *loop) conclude(v *view, heard [][]Sample) {
 		l.boots.see(v.Now, v.Desired, v.Ready, v.Updating)
 	}
 	v.Boot = l.boots.p95()
-	v.Lost = l.hosts.lost(l.app, heard, v.Ready, l.away)
+	v.Lost = l.hosts.lost(l.app, v.Now, heard, v.Ready, l.away)
 	v.Frozen = l.frozen(sight(v.Observation))
 	l.hints(&v.Observation)
 }
@@ -105,12 +109,9 @@ func (l *loop) read(ctx context.Context, r *round, signal *policy.Signal) (decid
 	var samples []Sample
 	var err error
 	if shape, ok := signal.Shape(); ok {
-		service := l.app.Target.Service
-		var b *batch
-		if b, err = r.read(ctx, shape, service); err == nil {
-			samples = b.samples[service]
-			reading.Throttled, reading.Pressure = share(b.throttled, service), share(b.pressure, service)
-		}
+		var f findings
+		f, err = r.read(ctx, shape, l.app.Target.Service)
+		samples, reading.Throttled, reading.Pressure = f.samples, f.throttled, f.pressure
 	} else {
 		samples, err = r.ask(ctx, signal.Query, signal.MaxAge)
 		if err == nil && len(samples) == 0 && signal.OnEmpty == policy.EmptyZero {
@@ -140,13 +141,6 @@ func (l *loop) empty(ctx context.Context, r *round, signal *policy.Signal) decid
 		return decide.Reading{Signal: signal.Name, Err: "the query returns nothing, and so does its guard"}
 	}
 	return decide.Reading{Signal: signal.Name, Empty: true, Samples: []decide.Sample{{At: r.at}}}
-}
-
-func share(of map[string]float64, service string) *float64 {
-	if v, ok := of[service]; ok {
-		return &v
-	}
-	return nil
 }
 
 // wrong tells what is wrong with the number of series, if anything is.

@@ -16,8 +16,12 @@ const (
 	// of one sooner than n times that after it was evaluated before.
 	sampleCost = time.Millisecond
 	// pollEvery is how often a workload is looked at while replicas are on their
-	// way: platforms do not tell when one is ready.
-	pollEvery = time.Second
+	// way: platforms do not tell when one is ready. What takes much longer than it
+	// should, pollPatience at least, is looked at ever more rarely, as it may never
+	// be: each time after pollShare of the time since.
+	pollEvery    = time.Second
+	pollPatience = time.Minute
+	pollShare    = 0.1
 	// planEvery is how often the borders of schedules are looked up: the clock on
 	// the wall may have been set.
 	planEvery = time.Minute
@@ -46,11 +50,21 @@ type member struct {
 	asOf     time.Time     // when border was found
 	boot     time.Duration // for which it was
 	poll     time.Time     // the next because of replicas on their way; zero for none
+	starting time.Time     // since when they are; zero if none is
 	free     time.Time     // no sooner, unless the policy wants it: those that end together go on together
 	asked    time.Time     // since when the policy itself wants it; zero if it does not
 	platform time.Time     // since when its platform does
 	news     news          // the samples that it has not seen
 }
+
+// await is what a platform has still to do after an evaluation.
+type await int
+
+const (
+	nothing  await = iota
+	replicas       // to start those that are not ready
+	change         // to carry out what it was just asked for
+)
 
 // turn is one evaluation that is due.
 type turn struct {
@@ -189,17 +203,31 @@ func (m *member) plan(now, wall time.Time, boot time.Duration) {
 }
 
 // done takes a member back whose evaluation is over.
-func (p *pulse) done(m *member, wall time.Time, starting bool, boot time.Duration) {
+func (p *pulse) done(m *member, wall time.Time, awaited await, boot time.Duration) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.busy, m.poll, m.free = false, time.Time{}, up(now.Add(1), coalesce)
 	m.plan(now, wall, boot)
-	if starting && m.app.Interval > pollEvery {
-		m.poll = m.last.Add(pollEvery)
-	}
+	m.wait(awaited, boot)
 	if at, _ := m.next(p.spacing()); !m.gone {
 		p.hurry(at)
+	}
+}
+
+// wait says when a member is looked at because of what is awaited since its last
+// evaluation.
+func (m *member) wait(awaited await, boot time.Duration) {
+	switch {
+	case awaited == nothing:
+		m.starting = time.Time{}
+		return
+	case awaited == change || m.starting.IsZero():
+		m.starting = m.last
+	}
+	overdue := m.last.Sub(m.starting) - max(2*boot, pollPatience)
+	if wait := max(pollEvery, time.Duration(pollShare*float64(overdue))); wait < m.app.Interval {
+		m.poll = m.last.Add(wait)
 	}
 }
 

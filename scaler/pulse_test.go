@@ -208,6 +208,51 @@ func TestWhileReplicasStartTheyAreLookedAtEachSecond(t *testing.T) {
 	})
 }
 
+func TestReplicasThatNeverComeAreLookedAtEverMoreRarely(t *testing.T) {
+	stage(t, 2, func(t *testing.T, w *world) {
+		w.platform.Boot = 100 * 24 * time.Hour
+		s := play(t, w, Options{Policies: []policy.App{slow()}})
+		s.pass(time.Minute)
+		s.set(50)
+		w.platform.Edit(web, 5)
+		before := w.platform.Reads()
+		s.pass(pollPatience)
+		if n := w.platform.Reads() - before; n < 58 {
+			t.Errorf("looked at %d times in the first minute, want each second", n)
+		}
+		before = w.platform.Reads()
+		s.pass(10 * time.Hour)
+		if n := w.platform.Reads() - before; n < 20 || n > 100 {
+			t.Errorf("looked at %d times in 10 hours, want some ten", n)
+		}
+		s.set(75)
+		s.scaler.wake("web")
+		before = w.platform.Reads()
+		s.pass(pollPatience)
+		if n := w.platform.Reads() - before; n < 58 {
+			t.Errorf("looked at %d times in the minute after another change, want each second", n)
+		}
+	})
+}
+
+func TestAWriteThatIsRefusedIsNotTriedEachSecond(t *testing.T) {
+	stage(t, 2, func(t *testing.T, w *world) {
+		s := play(t, w, Options{Policies: []policy.App{slow()}})
+		s.pass(time.Minute)
+		refused := make([]error, 1000)
+		for i := range refused {
+			refused[i] = driver.ErrRefused
+		}
+		w.platform.FailScale(refused...)
+		s.set(75)
+		s.scaler.wake("web")
+		s.pass(10 * time.Minute)
+		if n := s.metric("actions_total", "direction=out,policy=web,result=refused"); n != 1 {
+			t.Errorf("asked %v times in 10 minutes with an interval of an hour", n)
+		}
+	})
+}
+
 func TestAScheduleCountsFromItsFirstMoment(t *testing.T) {
 	stage(t, 2, func(t *testing.T, w *world) {
 		app := slow()

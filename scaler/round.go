@@ -14,6 +14,11 @@ import (
 // mostServices is how many services one query asks about.
 const mostServices = 1000
 
+// nearTarget is the share of its target from which on a service is asked how full
+// its replicas are. A decision wants to know of those that carry their target; it may
+// count fewer samples, as some grow too old until then.
+const nearTarget = 0.9
+
 // round is what evaluations that are due together ask for: each thing once, when
 // the first of them wants it. What fails has failed for all of them.
 type round struct {
@@ -24,34 +29,40 @@ type round struct {
 	metrics *metrics
 	wait    *sync.WaitGroup // for what is under way
 
-	batches map[policy.Shape]map[string]*batch // by service
-	lists   map[string]*list                   // by driver
+	subjects map[policy.Shape]map[string]*subject // by service
+	lists    map[string]*list                     // by driver
 }
 
 // round is of some policies, all different.
 func (s *Scaler) round(ctx context.Context, apps []policy.App) *round {
 	r := &round{
 		ctx: ctx, at: s.now(), query: s.query, guard: s.guard, metrics: s.metrics, wait: &s.asking,
-		batches: make(map[policy.Shape]map[string]*batch), lists: make(map[string]*list),
+		subjects: make(map[policy.Shape]map[string]*subject), lists: make(map[string]*list),
 	}
 	open := make(map[policy.Shape]*batch)
 	for _, app := range apps {
 		r.join(app)
 		for i := range app.Signals {
 			shape, ok := app.Signals[i].Shape()
-			if !ok || r.batches[shape][app.Target.Service] != nil {
+			if !ok {
 				continue
+			}
+			subjects, target := r.subjects[shape], app.Signals[i].Target.Value
+			if sub := subjects[app.Target.Service]; sub != nil {
+				sub.target = min(sub.target, target)
+				continue
+			}
+			if subjects == nil {
+				subjects = make(map[string]*subject)
+				r.subjects[shape] = subjects
 			}
 			b := open[shape]
 			if b == nil || len(b.services) == mostServices {
-				b = &batch{shape: shape, done: make(chan struct{})}
+				b = &batch{shape: shape, subjects: subjects, read: make(chan struct{}), done: make(chan struct{})}
 				open[shape] = b
 			}
 			b.services = append(b.services, app.Target.Service)
-			if r.batches[shape] == nil {
-				r.batches[shape] = make(map[string]*batch)
-			}
-			r.batches[shape][app.Target.Service] = b
+			subjects[app.Target.Service] = &subject{batch: b, target: target}
 		}
 	}
 	return r
@@ -61,58 +72,124 @@ func (s *Scaler) round(ctx context.Context, apps []policy.App) *round {
 type batch struct {
 	shape    policy.Shape
 	services []string
+	subjects map[string]*subject // by service; also those of other batches
 	begin    sync.Once
-	done     chan struct{} // closed when all below is there
-
-	err                 error
-	samples             map[string][]Sample // by service, each with the time at which it was measured
-	throttled, pressure map[string]float64  // by service
+	read     chan struct{} // closed when the readings are there, or err
+	done     chan struct{} // closed when how full replicas are is there, too
+	err      error
 }
 
-// read is the batch that has the readings of a service.
-func (r *round) read(ctx context.Context, shape policy.Shape, service string) (*batch, error) {
-	b := r.batches[shape][service]
+// subject is one service that a batch asks about.
+type subject struct {
+	batch    *batch
+	target   float64 // the least of the signals that ask
+	near     bool    // to the target, so that it is asked how full the replicas are
+	findings findings
+}
+
+// findings are what is known of one service.
+type findings struct {
+	samples             []Sample // each with the time at which it was measured
+	throttled, pressure *float64 // as in decide.Reading
+}
+
+// read is what is known of a service. Only one that is near its target waits for how
+// full its replicas are, and does without if that does not come in time.
+func (r *round) read(ctx context.Context, shape policy.Shape, service string) (findings, error) {
+	sub := r.subjects[shape][service]
+	b := sub.batch
 	b.begin.Do(func() {
 		r.wait.Go(func() {
-			defer close(b.done)
 			ctx, cancel := context.WithTimeout(r.ctx, queryLimit)
 			defer cancel()
 			b.ask(ctx, r)
 		})
 	})
 	select {
-	case <-b.done:
-		return b, b.err
+	case <-b.read:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return findings{}, ctx.Err()
 	}
+	if b.err != nil {
+		return findings{}, b.err
+	}
+	if sub.near {
+		select {
+		case <-b.done:
+			return sub.findings, nil
+		case <-ctx.Done():
+		}
+	}
+	return findings{samples: sub.findings.samples}, nil
 }
 
-// ask runs the queries of a batch side by side.
+// ask asks for the readings of all services, and then how full the replicas are of
+// those to which it matters: most of the time it is none.
 func (b *batch) ask(ctx context.Context, r *round) {
-	q := b.shape.Batch(b.services)
+	defer close(b.done)
+	near := b.readings(ctx, r)
+	close(b.read)
+	if len(near) == 0 {
+		return
+	}
+	q := b.shape.Batch(near)
+	var wg sync.WaitGroup
+	wg.Go(func() { b.shares(ctx, r, q.Throttled, func(f *findings, share float64) { f.throttled = &share }) })
+	wg.Go(func() { b.shares(ctx, r, q.Pressure, func(f *findings, share float64) { f.pressure = &share }) })
+	wg.Wait()
+}
+
+// readings fills in the samples, or err, and returns the services that are near
+// their targets, if it matters how full their replicas are.
+func (b *batch) readings(ctx context.Context, r *round) (near []string) {
+	plain := b.shape
+	plain.Full = false
+	q := plain.Batch(b.services)
 	var samples, times []Sample
 	var aged error
 	var wg sync.WaitGroup
 	wg.Go(func() { samples, b.err = r.ask(ctx, q.Readings, b.shape.MaxAge) })
 	wg.Go(func() { times, aged = r.ask(ctx, q.Ages, b.shape.MaxAge) })
-	if b.shape.Full {
-		// What is not known of these is no reason to know nothing.
-		wg.Go(func() { b.throttled = r.shares(ctx, q.Throttled, b.shape.MaxAge) })
-		wg.Go(func() { b.pressure = r.shares(ctx, q.Pressure, b.shape.MaxAge) })
-	}
 	wg.Wait()
 	if b.err == nil && aged != nil {
 		b.err = fmt.Errorf("age of the samples: %w", aged)
 	}
 	if b.err != nil {
-		return
+		return nil
 	}
-	b.samples = make(map[string][]Sample, len(b.services))
 	for _, s := range dated(samples, times) {
-		service := s.Labels[policy.ServiceLabel]
-		b.samples[service] = append(b.samples[service], s)
+		if sub := b.subject(s); sub != nil {
+			sub.findings.samples = append(sub.findings.samples, s)
+		}
 	}
+	if !b.shape.Full {
+		return nil
+	}
+	for _, service := range b.services {
+		sub := b.subjects[service]
+		if sub.near = sub.loaded(); sub.near {
+			near = append(near, service)
+		}
+	}
+	return near
+}
+
+// loaded tells whether the mean of the samples is near the target.
+func (sub *subject) loaded() bool {
+	var sum float64
+	for _, s := range sub.findings.samples {
+		sum += s.Value
+	}
+	n := float64(len(sub.findings.samples))
+	return n > 0 && sum/n >= nearTarget*sub.target
+}
+
+// subject is that which a sample is of, if it is one of this batch.
+func (b *batch) subject(s Sample) *subject {
+	if sub := b.subjects[s.Labels[policy.ServiceLabel]]; sub != nil && sub.batch == b {
+		return sub
+	}
+	return nil
 }
 
 func (r *round) ask(ctx context.Context, promql string, lookback time.Duration) ([]Sample, error) {
@@ -120,19 +197,18 @@ func (r *round) ask(ctx context.Context, promql string, lookback time.Duration) 
 	return r.query.Query(ctx, promql, r.at, lookback)
 }
 
-// shares asks for a share of each service, between 0 and 1.
-func (r *round) shares(ctx context.Context, promql string, lookback time.Duration) map[string]float64 {
-	samples, err := r.ask(ctx, promql, lookback)
+// shares asks for a share of each service, between 0 and 1. That it is not known is
+// no reason to know nothing.
+func (b *batch) shares(ctx context.Context, r *round, promql string, put func(*findings, float64)) {
+	samples, err := r.ask(ctx, promql, b.shape.MaxAge)
 	if err != nil {
-		return nil
+		return
 	}
-	of := make(map[string]float64, len(samples))
 	for _, s := range samples {
-		if !math.IsNaN(s.Value) && s.Value >= 0 {
-			of[s.Labels[policy.ServiceLabel]] = min(s.Value, 1)
+		if sub := b.subject(s); sub != nil && !math.IsNaN(s.Value) && s.Value >= 0 {
+			put(&sub.findings, min(s.Value, 1))
 		}
 	}
-	return of
 }
 
 // dated returns the samples that have a time among times, with that time. One

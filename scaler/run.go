@@ -102,8 +102,8 @@ func (s *Scaler) adopt(ctx context.Context, running map[string]*runner) {
 		<-r.ended
 		s.dismiss(r.app.Name)
 	}
-	s.memory.retain(apps)
-	s.breaker.retain(apps)
+	s.memory.retain(apps, s.now())
+	s.breaker.retain(apps, s.now())
 	s.ahead.adopt(apps)
 	var watched []Watched
 	for _, app := range apps {
@@ -130,7 +130,7 @@ func (s *Scaler) start(ctx context.Context, app policy.App) *runner {
 	go func() {
 		defer close(r.ended)
 		defer s.pulse.remove(m)
-		l.run(ctx, m.turns, func(starting bool) { s.pulse.done(m, s.now(), starting, l.boots.p95()) })
+		l.run(ctx, m.turns, func(awaited await) { s.pulse.done(m, s.now(), awaited, l.boots.p95()) })
 	}()
 	return r
 }
@@ -165,7 +165,7 @@ func (s *Scaler) loop(app policy.App) *loop {
 			learnt = target{Boots: slices.Clone(l.boots.took), Nodes: slices.Clone(l.hosts.nodes)}
 			s.memory.learn(name, learnt)
 		}
-		if e.Result != "" {
+		if e.Result == resultAccepted || e.Result == resultUnknown {
 			s.save() // or a crash forgets why there are so many now, and shrinks
 		}
 		s.keep(e)

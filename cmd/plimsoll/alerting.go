@@ -49,16 +49,14 @@ func (b besideArrival) AppenderV2(ctx context.Context) storage.AppenderV2 {
 	return b.arrival.Beside(b.Store.AppenderV2(ctx))
 }
 
-// makeAlerting makes rules and notifications, and the engine that they share
-// with the scaler.
+// makeAlerting makes rules and notifications, and their engine.
 func (p *collectorParts) makeAlerting() (err error) {
-	p.decisions = p.engine("decisions")
 	other, err := p.alertingPair()
 	if err != nil {
 		return err
 	}
 	p.alerting, err = alerting.New(alerting.Options{
-		Engine: p.decisions, Queryable: p.store, QueryFunc: p.rulesAsk(), Appendable: p.store,
+		Engine: p.engine("decisions"), Queryable: p.store, QueryFunc: p.rulesAsk(), Appendable: p.store,
 		ConfigFile: p.flags.alertmanager, RuleFiles: p.flags.rules, BundledRules: p.flags.bundledRules, RuleOverrides: p.flags.ruleOverrides,
 		EvaluationInterval: p.flags.ruleInterval, Arrival: p.arrival, DataDir: filepath.Join(p.flags.data, "alerting"),
 		HistoryBytes: int64(p.flags.historyBytes), HistoryAge: p.flags.historyAge,

@@ -76,8 +76,7 @@ type collectorParts struct {
 	pair      *pair.Pair
 	receive   *receive.Receiver
 	agents    *grpc.Server
-	lease     *lease.Lease // nil without a partner
-	decisions *promql.Engine
+	lease     *lease.Lease      // nil without a partner
 	arrival   *arrival.Detector // nil with an upstream
 	samples   *samples          // nil with an upstream
 	alerting  *alerting.Alerting

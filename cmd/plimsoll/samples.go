@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,15 @@ import (
 type samples struct {
 	epoch atomic.Uint64
 	index atomic.Pointer[sampleIndex]
+
+	mu    sync.Mutex
+	as    uint64                       // epoch of known
+	known map[storage.SeriesRef]*shown // nil for those that nobody waits for
 }
+
+// mostKnown is of how many series of others than agents it is remembered who waits
+// for them. With more all are looked up anew.
+const mostKnown = 100_000
 
 // sampleIndex finds who waits for a series: by the name of the metric and the
 // service, or by the name alone.
@@ -101,6 +110,30 @@ func (s *samples) Series(ls labels.Labels) any {
 	return nil
 }
 
+// stored is series for one that the store knows by ref, if not 0.
+func (s *samples) stored(ref storage.SeriesRef, ls labels.Labels) *shown {
+	epoch := s.epoch.Load() // before the index, which is never older
+	s.mu.Lock()
+	if s.as != epoch || len(s.known) >= mostKnown {
+		s.as, s.known = epoch, make(map[storage.SeriesRef]*shown)
+	}
+	found, known := s.known[ref]
+	s.mu.Unlock()
+	if known {
+		return found
+	}
+	found = s.series(ls)
+	if ref == 0 {
+		return found
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.as == epoch {
+		s.known[ref] = found
+	}
+	return found
+}
+
 func (s *samples) series(ls labels.Labels) *shown {
 	index := *s.index.Load()
 	if len(index) == 0 {
@@ -172,7 +205,7 @@ func (a *showing) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v
 	ref, err := a.AppenderV2.Append(ref, ls, st, t, v, h, fh, opts)
 	var partial *storage.AppendPartialError // the sample was taken, something beside it was not
 	if err == nil || errors.As(err, &partial) {
-		if s := a.samples.series(ls); s != nil {
+		if s := a.samples.stored(ref, ls); s != nil {
 			a.at, a.series = append(a.at, t), append(a.series, s)
 		}
 	}

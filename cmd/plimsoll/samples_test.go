@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -100,6 +102,65 @@ func TestWhatIsWaitedForChangesWithTheEpoch(t *testing.T) {
 	}
 	if !slices.IsSorted(epochs) || epochs[0] == epochs[1] || epochs[1] == epochs[2] || epochs[0] == 0 {
 		t.Errorf("epochs %v", epochs)
+	}
+}
+
+// refs is an appender that gives each series the number of its label n.
+type refs struct{ storage.AppenderV2 }
+
+func (refs) Append(_ storage.SeriesRef, ls labels.Labels, _, _ int64, _ float64, _ *histogram.Histogram, _ *histogram.FloatHistogram, _ storage.AOptions) (storage.SeriesRef, error) {
+	n, err := strconv.Atoi(ls.Get("n"))
+	return storage.SeriesRef(n), err
+}
+
+func (refs) Commit() error { return nil }
+
+func TestOfASeriesThatComesAgainItIsKnownWhoWaits(t *testing.T) {
+	s, who := newSamples(), told{}
+	bring := func(n string) {
+		t.Helper()
+		a := &showing{AppenderV2: refs{}, samples: s}
+		if _, err := a.Append(0, labels.FromStrings("__name__", "queue", "n", n), 0, 1, 1, nil, nil, storage.AOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want int) {
+		t.Helper()
+		if who["web"] != want {
+			t.Errorf("told %d times, want %d", who["web"], want)
+		}
+	}
+	bring("1")
+	expect(0)
+	s.watch([]scaler.Watched{who.of("web", `queue{n="1"}`)})
+	for range 3 {
+		bring("1")
+		bring("2")
+	}
+	expect(3)
+	if found, known := s.known[1]; !known || found == nil {
+		t.Error("it is looked up each time")
+	}
+	if found, known := s.known[2]; !known || found != nil {
+		t.Error("a series nobody waits for is looked up each time")
+	}
+	s.watch([]scaler.Watched{who.of("web", `queue{n="2"}`)})
+	bring("1")
+	expect(3)
+	bring("2")
+	expect(4)
+	for i := range mostKnown + 10 {
+		bring(strconv.Itoa(i))
+	}
+	if n := len(s.known); n > mostKnown {
+		t.Errorf("%d are known", n)
+	}
+	bring("0") // of no number
+	if _, known := s.known[0]; known {
+		t.Error("series without a number are taken for one")
 	}
 }
 

@@ -49,7 +49,7 @@ func (p *collectorParts) makeScaler() error {
 	}
 	p.opened = append(p.opened, journal)
 	p.scaler, err = scaler.New(scaler.Options{
-		Policies: apps, Query: p.asks(p.decisions), Drivers: map[string]driver.Driver{"swarm": p.platform},
+		Policies: apps, Query: p.asks(p.engine("scaler")), Drivers: map[string]driver.Driver{"swarm": p.platform},
 		StateFile: filepath.Join(dir, "state.json"), HandFile: filepath.Join(dir, "hand.json"), Journal: journal,
 		Who: p.server.User, History: p.remembers(),
 		Ceiling: p.flags.ceiling, Lease: p.mayScale(), Watch: p.waits(), Nodes: p.heard(),
@@ -113,11 +113,21 @@ func (a agentsHeard) Lost(node string) bool {
 }
 
 func (a agentsHeard) Agents() (heard int, lost []time.Time) {
-	for _, n := range a.inventory.Nodes() {
+	return countAgents(a.inventory.Nodes(), a.ingest.Left)
+}
+
+// longUnheard is for how long an agent that is given up was not heard at most, if it
+// is now that it was lost: a collector that begins gives up those of before, too.
+const longUnheard = 10 * time.Minute
+
+// countAgents leaves out those that have said goodbye, as a node does that is taken
+// away.
+func countAgents(nodes []inventory.Node, left func(node string) bool) (heard int, lost []time.Time) {
+	for _, n := range nodes {
 		switch {
 		case n.Connected():
 			heard++
-		case !n.Lost.IsZero():
+		case !n.Lost.IsZero() && n.Lost.Sub(n.Seen) <= longUnheard && !left(n.Name):
 			lost = append(lost, n.Lost)
 		}
 	}

@@ -32,6 +32,7 @@ type node struct {
 	refused  []string      // what of them is not in force
 	ending   bool          // its series are being ended
 	gone     bool          // given up: its series have been ended
+	left     bool          // its agent has said goodbye
 	back     time.Time     // when it was last heard of again after that
 	zeroed   time.Time     // when the last up 0 was written
 }
@@ -281,7 +282,7 @@ func (s *Server) other(x *session) *session {
 func (s *Server) hear(x *session, now time.Time) {
 	s.mu.Lock()
 	back := x.node.gone
-	x.node.gone, x.node.heard, x.spool.heard = false, now, now
+	x.node.gone, x.node.left, x.node.heard, x.spool.heard = false, false, now, now
 	if back {
 		x.node.back = now
 	}

@@ -107,6 +107,7 @@ func (s *Server) excuse(now time.Time) {
 func (s *Server) depart(ctx context.Context, x *session) {
 	s.mu.Lock()
 	last := x.node.streams == 1
+	x.node.left = last
 	s.mu.Unlock()
 	if last {
 		now := time.Now()
@@ -172,6 +173,15 @@ func (s *Server) Away(node string) (away bool, back time.Time) {
 		}
 	}
 	return away, back
+}
+
+// Left tells whether a node's agent is away because it has said goodbye. After a
+// restart that is not known any more.
+func (s *Server) Left(node string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[node]
+	return n != nil && n.left
 }
 
 // zero says once more that a node's agent is away.

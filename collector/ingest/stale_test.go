@@ -152,6 +152,40 @@ func TestASilentAgentsSeriesEndAndItIsSaidToBeAway(t *testing.T) {
 	}
 }
 
+func TestAnAgentThatSaysGoodbyeHasLeftUntilItIsBack(t *testing.T) {
+	inBubble(t, Options{}, func(w *world) {
+		expect := func(left bool, when string) {
+			t.Helper()
+			if away, _ := w.server.Away("n1"); w.server.Left("n1") != left || left && !away {
+				t.Errorf("%s: left is %v, away %v", when, !left, away)
+			}
+		}
+		expect(false, "before it was ever heard of")
+		come := func() *agent {
+			a := w.connect(hello())
+			a.send(definition(1, time.Now(), 1, 2))
+			a.ack(1)
+			return a
+		}
+		a := come()
+		expect(false, "connected")
+		if err := a.push.Send(goodbye()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		expect(true, "after its goodbye")
+		a.cancel()
+		<-time.After(time.Minute)
+		expect(true, "a minute later")
+		b := w.connect(hello())
+		synctest.Wait()
+		expect(false, "back")
+		b.cancel()
+		<-time.After(time.Minute)
+		expect(false, "silent")
+	})
+}
+
 // awayTap asks, when it sees a series end, whether its node is away.
 type awayTap struct {
 	server **Server
