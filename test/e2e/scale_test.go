@@ -26,7 +26,7 @@ apps:
   max: 3
   signals:
   - {name: cpu, type: track, source: cpu, kind: utilization, of: limit, target: 35%, window: 3s}
-  in: {window: 10s, rate: [{replicas: 2, per: 10s}]}
+  in: {window: 10s, settle: off, rate: [{replicas: 2, per: 10s}]}
 `
 
 func TestASwarmServiceFollowsItsLoad(t *testing.T) {
