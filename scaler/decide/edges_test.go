@@ -108,6 +108,26 @@ func TestAHangingStoreDoesNotStopTheFallback(t *testing.T) {
 	}
 }
 
+func TestAStopOfTheCollectorIsNoSilence(t *testing.T) {
+	p := web()
+	p.Fallback = &policy.Fallback{After: 2 * time.Minute, Action: policy.AtLeast, Replicas: 30}
+	w := &played{policy: p, now: noon, desired: 5}
+	silent := func(o *Observation) { o.Signals = failing("cpu") }
+	for range 5 {
+		w.tick(2*time.Second, silent)
+	}
+	w.tick(24*time.Hour, silent) // it is back before the agents are
+	if w.desired != 5 {
+		t.Errorf("%d replicas: %s", w.desired, w.last.Why())
+	}
+	for range 61 {
+		w.tick(2*time.Second, silent)
+	}
+	if w.desired <= 5 {
+		t.Errorf("%d replicas after two minutes: %s", w.desired, w.last.Why())
+	}
+}
+
 func TestAFallbackShrinksOnlyWhereNothingIsKnown(t *testing.T) {
 	for name, tt := range map[string]struct {
 		see func(*Observation)

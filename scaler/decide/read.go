@@ -17,7 +17,7 @@ type values struct {
 	most   float64 // of one replica
 	single bool    // one value for all, not one for each replica
 	whole  bool    // it is the total, not a mean
-	kept   bool    // sum is only what was known before
+	kept   bool    // sum is no reading to find a trend in
 
 	throttled, pressure *float64 // as in Reading
 }
@@ -119,10 +119,10 @@ func (t *turn) sumSorted(samples []Sample, maxAge time.Duration) (sum float64, n
 	return sum, len(fresh)
 }
 
-// least sums the n least of the fresh samples, of each replica the newest.
-func (t *turn) least(samples []Sample, maxAge time.Duration, n int) (sum float64) {
+// greatest sums the n greatest of the fresh samples, of each replica the newest.
+func (t *turn) greatest(samples []Sample, maxAge time.Duration, n int) (sum float64) {
 	fresh := t.distinct(samples, maxAge)
-	slices.SortFunc(fresh, func(a, b Sample) int { return cmp.Compare(a.Value, b.Value) })
+	slices.SortFunc(fresh, func(a, b Sample) int { return cmp.Compare(b.Value, a.Value) })
 	for i := range fresh[:min(n, len(fresh))] {
 		sum += fresh[i].Value
 	}

@@ -151,7 +151,7 @@ var reasons = map[Code]wording{
 	CodeTrackTotal:    {"", "A tracking signal with one reading for the whole workload: the load over the target.", "{0} in all, target {1}: {2} replicas"},
 	CodeTrackMean:     {"", "A tracking signal with one reading that is the mean: as much load for each that is ready, over the target.", "{0} mean {3} of {4} ready, target {1}: {2} replicas"},
 	CodeTrackEach:     {"", "A tracking signal with a reading for each replica: their sum over the target.", "{0} over {3} replicas, target {1}: {2} replicas"},
-	CodeTrackStarting: {"", "The same, where more are heard than are ready: what starts counts nothing for growing.", "{0} over {3} ready replicas ({4} more are heard that are not ready), target {1}: {2} replicas"},
+	CodeTrackStarting: {"", "The same, where more are heard than are ready: what starts adds nothing to the load.", "{0} over {3} ready replicas ({4} more are heard that are not ready), target {1}: {2} replicas"},
 	CodeTrackSilent:   {"", "The same, where some replicas are not heard: they count nothing for growing and full for shrinking.", "{0} over {3} replicas ({4} silent, counted full before shrinking), target {1}: {2} replicas"},
 	CodeTolerance:     {"", "More would be asked for, but the load is within out.tolerance of the target.", "within the tolerance of {0}"},
 	CodeDeadBand:      {"", "Less would do, but by so little that it is within in.dead_band.", "within the dead band of {0}"},

@@ -124,10 +124,30 @@ func TestWhatStartsIsToldApart(t *testing.T) {
 	r := each("cpu", noon, .5, 1, .5, .5, .5, 1)
 	o := Observation{Now: noon, Desired: 6, Ready: 4, Signals: []Reading{r}}
 	after, d := Next(p, s, o)
-	if want := "cpu 200% over 4 ready replicas (2 more are heard that are not ready), target 50%: 4 replicas"; d.Stages[0].Signal+" "+d.Stages[0].Reason.String() != want {
+	if want := "cpu 266.7% over 4 ready replicas (2 more are heard that are not ready), target 50%: 6 replicas"; d.Stages[0].Signal+" "+d.Stages[0].Reason.String() != want {
 		t.Errorf("%s, want %s", d.Stages[0].Reason, want)
 	}
 	if past := after.past("cpu"); past.Busiest != 0 || past.Trend.Count != 0 {
 		t.Errorf("what starts is remembered: %+v", past)
+	}
+}
+
+// What starts serves nothing, and hides nothing of what those that are ready have to
+// do, however long it starts.
+func TestIdleStartersHideNoLoad(t *testing.T) {
+	for _, signal := range []string{
+		"{name: s, source: query, query: q, kind: average, target: 10}",
+		"{name: s, source: cpu, of: cores, kind: average, target: 0.6}",
+	} {
+		p := parsed("signals: [" + signal + "]")
+		p.Mode, p.Max, p.Out.Rate = policy.Active, 200, nil
+		g := p.Signals[0].Target.Value
+		s := settled(p, noon, 10, 10)
+		s.Past = []Past{{Signal: "s", Load: 3 * g}}
+		r := each("s", noon, 8*g, 8*g, 8*g, 8*g, 8*g, 0, 0, 0, 0, 0)
+		_, d := Next(p, s, Observation{Now: noon, Desired: 10, Ready: 5, Starting: 5, Signals: []Reading{r}})
+		if d.To < 20 {
+			t.Errorf("%s: a need of 40 makes %s", signal, d.Why())
+		}
 	}
 }

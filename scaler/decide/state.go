@@ -100,6 +100,9 @@ func (s *State) resume(p *policy.App, target string, o *Observation) {
 	if s.At.IsZero() || o.Now.Before(s.At) || o.Now.Sub(s.At) > gap(p) {
 		s.unwatched(o.Now)
 	}
+	if p.Fallback != nil && o.Now.Sub(s.At) >= p.Fallback.After {
+		s.Silent = time.Time{} // nobody listened
+	}
 	s.keepChanges(o, p)
 	if !s.At.IsZero() && s.Desired != o.Desired {
 		s.change(Change{At: o.Now, From: s.Desired, To: o.Desired})

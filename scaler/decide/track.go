@@ -87,15 +87,21 @@ func (t *turn) track(s *policy.Signal, v values, past *Past) (p proposal, refuse
 	return p, Reason{}
 }
 
-// ready is what those that are ready read, where more are heard: those that start may
-// use all they can, or nothing. Which are which the samples do not tell. The ready ones
-// have at least as much to do as the least of as many, and at most all of it; between
-// these it is taken for what it was before. So what starts neither makes a load, nor
-// hides one that was there or that all show.
+// ready is what those that are ready read, where more are heard. Which are which the
+// samples do not tell. What starts serves nothing yet, so that as many as are ready have
+// the most there is of it; but CPU time it may use as much as it can, or none, and of
+// that a ready one is taken to use as much as any. The load is at least what it was
+// before, and no more than all of it. So what starts makes no load that goes on
+// growing, and hides none that was there.
 func (t *turn) ready(s *policy.Signal, v values, past *Past) values {
-	r, _ := t.reading(s.Name)
-	known := t.least(r.Samples, s.MaxAge, t.obs.Ready)
-	v.kept = known <= past.Load
+	var known float64
+	if s.Source == policy.CPU {
+		known = float64(v.mean() * float64(t.obs.Ready))
+	} else {
+		r, _ := t.reading(s.Name)
+		known = t.greatest(r.Samples, s.MaxAge, t.obs.Ready)
+	}
+	v.kept = s.Source == policy.CPU || known <= past.Load
 	v.sum, v.count = min(max(known, past.Load), v.sum), t.obs.Ready
 	return v
 }
