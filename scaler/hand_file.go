@@ -27,6 +27,9 @@ func loadHands(h *hands) *hands {
 	if h.path == "" {
 		return h
 	}
+	if err := dropTorn(h.path); err != nil {
+		h.log.Warn("what a crash has left beside it cannot be removed", "file", h.path, "err", err)
+	}
 	acts, err := readHands(h.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -33,7 +34,7 @@ func nameless(dir string, segments []file) (numbers, error) {
 			late.each(func(n chunks.HeadSeriesRef) { lost[n] = struct{}{} })
 			return nil
 		})
-		if _, corrupt := errors.AsType[*wlog.CorruptionErr](err); err != nil && !corrupt {
+		if err != nil && !corrupt(err) {
 			return nil, err
 		}
 	}
@@ -68,7 +69,7 @@ func eachNamed(dir string, do func(chunks.HeadSeriesRef) (more bool)) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	decoder := record.NewDecoder(labels.NewSymbolTable(), nil)
+	decoder := record.NewDecoder(labels.NewSymbolTable(), slog.New(slog.DiscardHandler))
 	var series []record.RefSeries
 	r := wlog.NewReader(all)
 	for r.Next() {
@@ -84,10 +85,18 @@ func eachNamed(dir string, do func(chunks.HeadSeriesRef) (more bool)) (err error
 			}
 		}
 	}
-	if _, corrupt := errors.AsType[*wlog.CorruptionErr](r.Err()); corrupt {
-		return nil
+	if err := r.Err(); !corrupt(err) {
+		return err
 	}
-	return r.Err()
+	return nil
+}
+
+// corrupt tells whether a log ends where it says something wrong, and not where it
+// cannot be read.
+func corrupt(err error) bool {
+	_, wrong := errors.AsType[*wlog.CorruptionErr](err)
+	_, unread := errors.AsType[*fs.PathError](err)
+	return wrong && !unread
 }
 
 // lines are the samples of one record of a log of late samples.
@@ -100,7 +109,7 @@ type lines struct {
 }
 
 func newLines() *lines {
-	return &lines{decoder: record.NewDecoder(labels.NewSymbolTable(), nil)}
+	return &lines{decoder: record.NewDecoder(labels.NewSymbolTable(), slog.New(slog.DiscardHandler))}
 }
 
 // read takes the samples of a record; one that is of something else has none.

@@ -31,7 +31,6 @@ func (l *Log) room(n int64, now time.Time) error {
 	if l.file != nil && !l.spoilt && !over && !l.isFull(n, now) {
 		return nil
 	}
-	l.retire()
 	if err := l.create(); err != nil {
 		return err
 	}
@@ -75,6 +74,7 @@ func (l *Log) create() error {
 	if err != nil {
 		return err
 	}
+	l.retire() // not before there is another, or each attempt would open the last anew
 	l.file, l.spoilt = file, false
 	l.list = append(l.list, Segment{Number: number, path: path})
 	return nil

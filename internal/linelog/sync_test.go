@@ -171,3 +171,30 @@ func TestWhatIsThereTwiceIsDroppedAsOne(t *testing.T) {
 		t.Errorf("%v are left of what was dropped, error %v", files, err)
 	}
 }
+
+// Where no segment can be begun, trying costs nothing that lasts.
+func TestASegmentThatCannotBeBegunLeavesNoFileOpen(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, linelog.Options{Dir: dir, MaxBytes: 8 << 10})
+	line := strings.Repeat("x", 900)
+	put(t, l, line)
+	if err := os.Mkdir(filepath.Join(dir, "00000002.jsonl"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	descriptors := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := descriptors()
+	for range 50 {
+		if err := l.Append([]byte(line)); err == nil {
+			t.Fatal("it was appended")
+		}
+	}
+	if now := descriptors(); now > before+5 {
+		t.Errorf("%d files are open, %d were before", now, before)
+	}
+}
