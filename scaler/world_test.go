@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
@@ -128,26 +129,25 @@ func (s *scene) last() Entry {
 // metric is the value of a counter or gauge, whose labels are as text.
 func (s *scene) metric(name, labels string) float64 {
 	s.t.Helper()
-	families, err := s.reg.Gather()
-	if err != nil {
-		s.t.Fatal(err)
+	m := s.find(name, labels)
+	if m == nil {
+		return math.NaN()
 	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			var pairs []string
-			for _, l := range m.GetLabel() {
-				pairs = append(pairs, l.GetName()+"="+l.GetValue())
-			}
-			if f.GetName() == "plimsoll_scaler_"+name && strings.Join(pairs, ",") == labels {
-				return m.GetGauge().GetValue() + m.GetCounter().GetValue()
-			}
-		}
-	}
-	return math.NaN()
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue()
 }
 
 // sum is that of a histogram, whose labels are as text.
 func (s *scene) sum(name, labels string) float64 {
+	s.t.Helper()
+	m := s.find(name, labels)
+	if m == nil {
+		return math.NaN()
+	}
+	return m.GetHistogram().GetSampleSum()
+}
+
+// find returns nil if there is no such metric.
+func (s *scene) find(name, labels string) *dto.Metric {
 	s.t.Helper()
 	families, err := s.reg.Gather()
 	if err != nil {
@@ -160,11 +160,11 @@ func (s *scene) sum(name, labels string) float64 {
 				pairs = append(pairs, l.GetName()+"="+l.GetValue())
 			}
 			if f.GetName() == "plimsoll_scaler_"+name && strings.Join(pairs, ",") == labels {
-				return m.GetHistogram().GetSampleSum()
+				return m
 			}
 		}
 	}
-	return math.NaN()
+	return nil
 }
 
 // stage runs a story in a bubble: web has n replicas at a load that suits them.

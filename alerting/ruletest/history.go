@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +15,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
+
+	"github.com/plimsoll-io/plimsoll/internal/bounded"
 )
 
 const (
@@ -33,39 +34,11 @@ type History struct{ api v1.API }
 // NewHistory asks the collector, or whatever else speaks that API, at an
 // address.
 func NewHistory(at *url.URL) (*History, error) {
-	client, err := api.NewClient(api.Config{Address: at.String(), RoundTripper: bounded{http.DefaultTransport}})
+	client, err := api.NewClient(api.Config{Address: at.String(), RoundTripper: bounded.Transport{RoundTripper: http.DefaultTransport, Bytes: maxAnswer}})
 	if err != nil {
 		return nil, err
 	}
 	return &History{v1.NewAPI(client)}, nil
-}
-
-// bounded cuts answers off with an error.
-type bounded struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = &boundedBody{resp.Body, maxAnswer}
-	}
-	return resp, err
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-var errTooLarge = fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
-
-// Read implements io.Reader.
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
-	if b.left -= n; b.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
 }
 
 // Names are those of all metrics that are stored.
@@ -180,7 +153,7 @@ func busy(err error) bool {
 
 // tooMuch tells whether less would be answered.
 func tooMuch(err error) bool {
-	if errors.Is(err, errTooLarge) {
+	if errors.Is(err, bounded.ErrTooLarge) {
 		return true
 	}
 	var e *v1.Error

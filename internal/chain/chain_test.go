@@ -80,6 +80,9 @@ func TestEveryByteCounts(t *testing.T) {
 func TestAnyoneCanLook(t *testing.T) {
 	sum, err := exec.LookPath("sha256sum")
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("there is no sha256sum here")
 	}
 	lines, _ := sealed(t)

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -23,6 +22,7 @@ import (
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
+	"github.com/plimsoll-io/plimsoll/internal/bounded"
 	"github.com/plimsoll-io/plimsoll/scaler/backtest"
 )
 
@@ -60,37 +60,11 @@ type answer struct {
 
 // Open asks the collector, or whatever else speaks Prometheus' API, at an address.
 func Open(at *url.URL) (*Store, error) {
-	client, err := api.NewClient(api.Config{Address: at.String(), RoundTripper: bounded{http.DefaultTransport}})
+	client, err := api.NewClient(api.Config{Address: at.String(), RoundTripper: bounded.Transport{RoundTripper: http.DefaultTransport, Bytes: maxAnswer}})
 	if err != nil {
 		return nil, err
 	}
 	return &Store{api: v1.NewAPI(client), kept: map[question]answer{}}, nil
-}
-
-// bounded cuts answers off with an error.
-type bounded struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = &boundedBody{resp.Body, maxAnswer}
-	}
-	return resp, err
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-// Read implements io.Reader.
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
-	if b.left -= n; b.left < 0 {
-		return 0, fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
-	}
-	return n, err
 }
 
 // Span is a time in even steps. What is measured at the end of a step stands for it.
