@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,7 +44,7 @@ func TestProcessToKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer said.Close()
-	opts.Log = slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opts.Log = slog.New(slog.NewTextHandler(said, nil))
 	reg := opts.Registerer.(*prometheus.Registry)
 	a, err := alerting.New(opts)
 	if err != nil {
@@ -273,7 +274,8 @@ type ledger struct {
 }
 
 type ledgerEntry struct {
-	at time.Time
+	at      time.Time
+	process int // that sent it, if its URL says so
 	message
 }
 
@@ -284,8 +286,12 @@ func newLedger(t *testing.T) *ledger {
 		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
 			return // its sender was killed in the middle of it
 		}
+		process, err := strconv.Atoi(r.URL.Query().Get("process"))
+		if err != nil && r.URL.RawQuery != "" {
+			t.Errorf("a message to %v: %v", r.URL, err)
+		}
 		l.mu.Lock()
-		l.entries = append(l.entries, ledgerEntry{time.Now(), m})
+		l.entries = append(l.entries, ledgerEntry{time.Now(), process, m})
 		held := l.held
 		l.mu.Unlock()
 		if held != nil {
@@ -301,7 +307,8 @@ func newLedger(t *testing.T) *ledger {
 	return l
 }
 
-// of is what was told of a group, by the name of its container.
+// of is what was told of a group, by the name of its container, in the order of
+// the processes that told it.
 func (l *ledger) of(name string) (list []ledgerEntry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -310,6 +317,7 @@ func (l *ledger) of(name string) (list []ledgerEntry) {
 			list = append(list, e)
 		}
 	}
+	slices.SortStableFunc(list, func(a, b ledgerEntry) int { return a.process - b.process })
 	return list
 }
 

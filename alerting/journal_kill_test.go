@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,8 +20,9 @@ import (
 const (
 	lives = 10 // that go on at a time
 	kills = 10 // of each
-	// lag is how long the webhook may take to write down what has arrived.
-	lag = time.Second
+	// tail is how many bytes of what a process said are shown when a life fails.
+	tail  = 2 << 10
+	clock = "15:04:05.000"
 )
 
 // lifeRules give each container two alerts. They have no "for": by restoring that
@@ -81,13 +84,13 @@ type life struct {
 	w      *world
 	rand   *rand.Rand
 	ledger *ledger
+	spawns int // processes so far
 
 	uses     map[string]float64
 	log      []use
 	silences map[string]*silenceLife
 	hushed   string // ID of the silence
 	unknown  []*unknownGroup
-	fresh    int // of those, since the last start
 	twice    int64
 }
 
@@ -104,9 +107,10 @@ type silenceLife struct{ ended, asked bool }
 // unknownGroup is one that may have been told of something when a process was
 // killed.
 type unknownGroup struct {
-	key          string
-	begun, until time.Time // it was begun to be told, and cannot have been any more
-	used         bool      // it was told again
+	key   string
+	begun time.Time // it was begun to be told
+	by    int       // the process that was killed
+	used  bool      // it was told again
 }
 
 func newLife(t *testing.T, r *rand.Rand) *life {
@@ -114,13 +118,9 @@ func newLife(t *testing.T, r *rand.Rand) *life {
 	l.w = &world{t: t, dir: t.TempDir()}
 	t.Cleanup(func() {
 		if said, err := os.ReadFile(l.w.path("log")); err == nil && t.Failed() {
-			t.Logf("the last process said:\n%s", said)
-			for _, e := range l.ledger.entries {
-				t.Log(e.at, e.GroupLabels["name"], e.Alerts)
-			}
+			t.Logf("the last process said at its end:\n%s", said[max(0, len(said)-tail):])
 		}
 	})
-	l.w.write("alertmanager.yml", lifeConfig(l.ledger.url))
 	l.w.write("rules.yml", lifeRules)
 	for n := range 6 {
 		l.uses[fmt.Sprintf("c%d", n)] = 50
@@ -130,10 +130,11 @@ func newLife(t *testing.T, r *rand.Rand) *life {
 	return l
 }
 
+// spawn starts the next process, whose messages say that they are its own: the
+// last of one that was killed may be read after the first of the next.
 func (l *life) spawn() *child {
-	for _, u := range l.unknown[l.fresh:] {
-		u.until = time.Now() // a process has just been born, and is silent yet
-	}
+	l.spawns++
+	l.w.write("alertmanager.yml", lifeConfig(fmt.Sprintf("%s/?process=%d", l.ledger.url, l.spawns)))
 	return spawn(l.t, l.w.dir)
 }
 
@@ -228,9 +229,8 @@ func (l *life) inspect() {
 		l.t.Errorf("what is left cannot be read: %v", err)
 		return
 	}
-	l.fresh = len(l.unknown)
 	for key, begun := range left.Unknown {
-		l.unknown = append(l.unknown, &unknownGroup{key: key, begun: begun})
+		l.unknown = append(l.unknown, &unknownGroup{key: key, begun: begun, by: l.spawns})
 	}
 	for id, s := range l.silences {
 		found, err := left.Silences.QueryOne(l.t.Context(), silence.QIDs(id))
@@ -304,50 +304,95 @@ func (l *life) judge() {
 		l.t.Errorf("of what fired all the time, %d messages said so and %d that it ended", firings, ends)
 	}
 	for name := range l.uses {
-		type toldAlert struct {
-			status string
-			start  time.Time
-		}
-		known := map[string]toldAlert{}
-		previous := time.Time{}
-		for _, e := range l.ledger.of(name) {
-			news := false
-			for _, a := range e.Alerts {
-				alertname := a.Labels["alertname"]
-				before := known[alertname]
-				// Of what has ended before, another end is news.
-				news = news || a.Status != before.status || a.Status == "resolved" && !a.StartsAt.Equal(before.start)
-				if a.Status == "resolved" && before.status == "firing" && !l.wasLow(name, alertname, before.start, e.at) {
-					l.t.Errorf("%s of %s was told to be resolved while its cause went on", alertname, name)
-				}
-				if before.status == "firing" && !a.StartsAt.Equal(before.start) && !l.wasLow(name, alertname, before.start, e.at) {
-					l.t.Errorf("%s of %s, told to fire since %v, is told to be %s since %v", alertname, name, before.start, a.Status, a.StartsAt)
-				}
-				known[alertname] = toldAlert{a.Status, a.StartsAt}
-			}
-			if !news {
-				if l.mayRepeat(e.GroupKey, previous, e.at) {
-					l.twice++
-				} else {
-					l.t.Errorf("%s: told at %v what was told at %v, and its outcome was known", name, e.at, previous)
-				}
-			}
-			previous = e.at
-		}
-		for alertname, k := range known {
-			if k.status != "resolved" {
-				l.t.Errorf("%s of %s was never told to be resolved", alertname, name)
-			}
+		if !l.judgeOne(name) {
+			l.t.Logf("what happened to %s:\n%s", name, l.story(name))
 		}
 	}
 }
 
-// mayRepeat tells whether a message of a group, and another that says the same,
-// came from two processes, the first of which was killed before it knew what
-// had become of it.
-func (l *life) mayRepeat(group string, first, second time.Time) bool {
+// judgeOne goes through what was told of one container.
+func (l *life) judgeOne(name string) (right bool) {
+	right = true
+	wrong := func(format string, args ...any) {
+		right = false
+		l.t.Errorf(format, args...)
+	}
+	type toldAlert struct {
+		status string
+		start  time.Time
+	}
+	known := map[string]toldAlert{}
+	var previous ledgerEntry
+	for _, e := range l.ledger.of(name) {
+		news := false
+		for _, a := range e.Alerts {
+			alertname := a.Labels["alertname"]
+			before := known[alertname]
+			// Of what has ended before, another end is news.
+			news = news || a.Status != before.status || a.Status == "resolved" && !a.StartsAt.Equal(before.start)
+			if a.Status == "resolved" && before.status == "firing" && !l.wasLow(name, alertname, before.start, e.at) {
+				wrong("%s of %s was told to be resolved while its cause went on", alertname, name)
+			}
+			if before.status == "firing" && !a.StartsAt.Equal(before.start) && !l.wasLow(name, alertname, before.start, e.at) {
+				wrong("%s of %s, told to fire since %v, is told to be %s since %v", alertname, name, before.start, a.Status, a.StartsAt)
+			}
+			known[alertname] = toldAlert{a.Status, a.StartsAt}
+		}
+		if !news {
+			if l.mayRepeat(previous, e) {
+				l.twice++
+			} else {
+				wrong("%s: told by process %d at %v what process %d told at %v, and its outcome was known",
+					name, e.process, e.at, previous.process, previous.at)
+			}
+		}
+		previous = e
+	}
+	for alertname, k := range known {
+		if k.status != "resolved" {
+			wrong("%s of %s was never told to be resolved", alertname, name)
+		}
+	}
+	return right
+}
+
+// story is what happened to a container and what was told of it, in its order.
+func (l *life) story(name string) string {
+	type line struct {
+		at   time.Time
+		text string
+	}
+	var lines []line
+	for _, u := range l.log {
+		if u.name == name {
+			lines = append(lines, line{u.at, fmt.Sprintf("uses %v", u.bytes)})
+		}
+	}
 	for _, u := range l.unknown {
-		if !u.used && u.key == group && first.After(u.begun) && first.Before(u.until.Add(lag)) && second.After(u.until) {
+		if strings.Contains(u.key, strconv.Quote(name)) {
+			lines = append(lines, line{u.begun, fmt.Sprintf("process %d began to tell, and was killed", u.by)})
+		}
+	}
+	for _, e := range l.ledger.of(name) {
+		text := fmt.Sprintf("process %d told", e.process)
+		for _, a := range e.Alerts {
+			text += fmt.Sprintf(", %s %s since %s", a.Labels["alertname"], a.Status, a.StartsAt.Format(clock))
+		}
+		lines = append(lines, line{e.at, text})
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
+	var story strings.Builder
+	for _, line := range lines {
+		fmt.Fprintf(&story, "%s %s\n", line.at.UTC().Format(clock), line.text)
+	}
+	return story.String()
+}
+
+// mayRepeat tells whether two messages of a group that say the same came from two
+// processes, the first of which was killed before it knew what had become of it.
+func (l *life) mayRepeat(first, second ledgerEntry) bool {
+	for _, u := range l.unknown {
+		if !u.used && u.key == second.GroupKey && first.at.After(u.begun) && first.process <= u.by && u.by < second.process {
 			u.used = true
 			return true
 		}

@@ -2,7 +2,6 @@ package alerting
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -22,6 +21,7 @@ import (
 	"github.com/prometheus/alertmanager/marker"
 	"github.com/prometheus/alertmanager/nflog"
 	"github.com/prometheus/alertmanager/notify"
+	"github.com/prometheus/alertmanager/provider"
 	"github.com/prometheus/alertmanager/provider/mem"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
@@ -117,7 +117,11 @@ func TestARehearsalTellsWhatAlertmanagerTells(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				script := scripted(rand.New(rand.NewPCG(seed, 1)), begin)
-				want := stock(t, file, begin, script)
+				alertmanager := run(t, file, begin, asIs)
+				for _, p := range script {
+					alertmanager.put(t, begin.Add(p.at), p.alerts...)
+				}
+				want := alertmanager.until(begin.Add(5 * time.Hour))
 
 				r, problems := Rehearse(file, &url.URL{})
 				if len(problems) > 0 {
@@ -150,52 +154,69 @@ func TestARehearsalTellsWhatAlertmanagerTells(t *testing.T) {
 	}
 }
 
-// stock is what Alertmanager's own dispatcher sends in the time of the bubble.
-func stock(t *testing.T, file string, begin time.Time, script []put) []Message {
+// stock is Alertmanager's own dispatcher, and what its receivers would send.
+type stock struct {
+	*Rehearsal
+	alerts *mem.Alerts
+}
+
+// run starts it. What is between the store of alerts and the dispatcher, and
+// around the stages behind it, is the caller's.
+func run(t *testing.T, file string, begin time.Time, between func(stock, notify.Stage) (provider.Alerts, notify.Stage)) stock {
 	t.Helper()
 	quiet, registry, flags := slog.New(slog.DiscardHandler), prometheus.NewRegistry(), featurecontrol.NoopFlags{}
 	r, problems := Rehearse(file, &url.URL{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	defer r.Close()
+	t.Cleanup(r.Close)
 	sent, err := nflog.New(nflog.Options{Retention: retention, Logger: quiet, Metrics: registry})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	alerts, err := mem.NewAlerts(ctx, gcInterval, 0, r.silencer, quiet, unrecorded, registry, flags)
+	s := stock{Rehearsal: r}
+	s.alerts, err = mem.NewAlerts(t.Context(), gcInterval, 0, r.silencer, quiet, unrecorded, registry, flags)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer alerts.Close()
+	t.Cleanup(s.alerts.Close)
 	var running sync.WaitGroup
-	defer running.Wait()
-	inhibitor := inhibit.NewInhibitor(alerts, r.settings.conf.InhibitRules, quiet, unrecorded)
+	t.Cleanup(running.Wait)
+	inhibitor := inhibit.NewInhibitor(s.alerts, r.settings.conf.InhibitRules, quiet, unrecorded)
 	running.Go(inhibitor.Run)
 	inhibitor.WaitForLoading()
-	defer inhibitor.Stop()
-	pipeline := r.pipelines.New(r.receivers, func() time.Duration { return 0 }, inhibitor, r.silencer, r.settings.intervals, r.muted, sent, nil)
-	d := dispatch.NewDispatcher(alerts, r.settings.routes, pipeline, marker.NewGroupMarker(), func(d time.Duration) time.Duration { return max(d, notify.MinTimeout) },
+	t.Cleanup(inhibitor.Stop)
+	from, pipeline := between(s, r.pipelines.New(r.receivers, func() time.Duration { return 0 }, inhibitor, r.silencer, r.settings.intervals, r.muted, sent, nil))
+	d := dispatch.NewDispatcher(from, r.settings.routes, pipeline, marker.NewGroupMarker(), func(d time.Duration) time.Duration { return max(d, notify.MinTimeout) },
 		tidyInterval, nil, quiet, unrecorded, dispatch.NewDispatcherMetrics(false, registry, flags), r.settings.tmpl)
 	running.Go(func() { d.Run(begin) })
 	d.WaitForLoading()
-	defer d.Stop()
+	t.Cleanup(d.Stop)
+	return s
+}
 
-	for _, p := range script {
-		<-time.After(time.Until(begin.Add(p.at)))
-		for _, a := range p.alerts {
-			if err := alerts.Put(ctx, translate(a, "", begin.Add(p.at))); err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait() // so that alerts come in the order in which they were put
+// asIs leaves Alertmanager as it is.
+func asIs(s stock, stage notify.Stage) (provider.Alerts, notify.Stage) { return s.alerts, stage }
+
+// put stores alerts, each once that before it is in its group.
+func (s stock) put(t *testing.T, at time.Time, alerts ...*promrules.Alert) {
+	t.Helper()
+	<-time.After(time.Until(at))
+	for _, a := range alerts {
+		if err := s.alerts.Put(t.Context(), translate(a, "", at)); err != nil {
+			t.Fatal(err)
 		}
+		synctest.Wait()
 	}
-	<-time.After(time.Until(begin.Add(5 * time.Hour)))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.sent)
+}
+
+// until is what was sent before a time.
+func (s stock) until(at time.Time) []Message {
+	<-time.After(time.Until(at))
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sent)
 }
 
 func inOrder(all []Message) []Message {

@@ -230,17 +230,31 @@ type telling struct {
 
 // Exec implements notify.Stage.
 func (s telling) Exec(ctx context.Context, log *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
-	alerts = s.latest(alerts, time.Now())
-	next, rest, err := s.Stage.Exec(ctx, log, alerts...)
+	latest := s.latest(alerts, time.Now())
+	next, rest, err := s.Stage.Exec(ctx, log, latest...)
 	if err == nil {
 		route, _ := notify.RouteID(ctx)
-		for _, a := range alerts {
+		for _, a := range latest {
 			if a.Resolved() {
 				s.roll.told(a, route, len(s.routes.Match(a.Labels)))
 			}
 		}
 	}
+	s.spare(alerts)
 	return next, rest, err
+}
+
+// spare keeps in their group the alerts of which something newer was said than
+// the group has: it drops what it has flushed as ended unless that was updated
+// since, and the news may be on their way, or have come before. Without one that
+// fires, what is told of the others next would leave it out, and the notification
+// log forget that it was told.
+func (s telling) spare(flushed []*alert.Alert) {
+	for _, a := range flushed {
+		if stored, err := s.alerts.Get(a.Fingerprint()); err == nil && stored.UpdatedAt.After(a.UpdatedAt) {
+			a.UpdatedAt = time.Time{} // in the dispatcher's copy: like nothing that a group has
+		}
+	}
 }
 
 // latest replaces what a group has of alerts where the store has news. The
@@ -251,16 +265,16 @@ func (s telling) Exec(ctx context.Context, log *slog.Logger, alerts ...*alert.Al
 func (s telling) latest(alerts []*alert.Alert, now time.Time) []*alert.Alert {
 	list := make([]*alert.Alert, len(alerts))
 	for i, a := range alerts {
-		list[i] = a
+		news := *a
+		list[i] = &news
 		stored, err := s.alerts.Get(a.Fingerprint())
 		if err != nil || !stored.UpdatedAt.After(a.UpdatedAt) {
 			continue // it is forgotten once it has ended
 		}
-		news := *stored
+		news = *stored
 		if !news.ResolvedAt(now) {
 			news.EndsAt = time.Time{} // as the dispatcher does, so that it cannot end on its way
 		}
-		list[i] = &news
 	}
 	return list
 }
