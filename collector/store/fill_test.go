@@ -34,7 +34,7 @@ func ext4Image(t *testing.T) (image, dir string) {
 		{"mount", "-o", "loop", image, dir},
 	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%v: %v, %s", args, err, out)
+			t.Fatalf("%v: %v, %s", args, err, out)
 		}
 	}
 	t.Cleanup(func() {
