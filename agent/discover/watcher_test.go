@@ -59,7 +59,7 @@ func start(t *testing.T, opts Options) *Watcher {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(3 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Run does not end with its context")
 		}
 	})

@@ -352,7 +352,7 @@ func BenchmarkRead(b *testing.B) {
 
 func eventually(t testing.TB, ask func() error) {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {

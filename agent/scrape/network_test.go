@@ -342,7 +342,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	for limit := time.After(10 * time.Second); !is(); {
+	for limit := time.After(time.Minute); !is(); {
 		select {
 		case <-limit:
 			t.Fatalf("waited in vain for %s", what)

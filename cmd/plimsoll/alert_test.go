@@ -19,7 +19,7 @@ import (
 )
 
 // alertLimit is how long what alerting does may take in a test.
-const alertLimit = 30 * time.Second
+const alertLimit = 2 * time.Minute
 
 // alerted is a collector with an alert that fires, one that waits, and a person
 // behind a webhook.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-const reloadLimit = 30 * time.Second
+const reloadLimit = 2 * time.Minute
 
 // reloading is a collector whose files change, with a person behind a webhook.
 type reloading struct {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler"
 )
@@ -114,7 +115,8 @@ func TestWhoHadASayIsKnownByThePassword(t *testing.T) {
 
 func TestTheForecastTellsWhyItDoesNotActYet(t *testing.T) {
 	p := policedCollector(t)
-	p.await("it has been tried", alertLimit, func() bool {
+	// It reads four weeks first, and rests four times as long as that takes.
+	p.await("it has been tried", 5*time.Minute, func() bool {
 		var status scaler.Status
 		u, _ := url.Parse(p.url)
 		if err := (remote{u}).askOurs(t.Context(), http.MethodGet, scaler.PoliciesPath+"/web", nil, nil, &status); err != nil {

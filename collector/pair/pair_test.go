@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	secret   = "0123456789abcdef"
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // bind is what collector/identity does.
