@@ -139,7 +139,7 @@ func (f *collectorFlags) addBeyond(k *kingpin.CmdClause) {
 	k.Flag("replica.name", "What this collector is called among them: label plimsoll_replica; the host name if empty.").PlaceHolder("NAME").StringVar(&f.replica)
 	k.Flag("forward.config.file", "Where samples are sent on to by remote write, as in prometheus.yml; without one, nowhere.").PlaceHolder("FILE").StringVar(&f.forward)
 	k.Flag("forward.spool.size", "How much may wait on disk for targets that are away; beyond, the oldest samples are dropped.").Default("2GiB").SetValue(&f.forwardBytes)
-	durationVar(k, "forward.spool.max-age", "How long it may wait.", &f.forwardAge, "24h", time.Minute)
+	durationVar(k, "forward.spool.max-age", "How long it may wait; for ever with --durability=replica.", &f.forwardAge, "24h", time.Minute)
 	k.Flag("objstore.config-file", "A bucket in Thanos' format, into which blocks are copied; without one, nowhere.").PlaceHolder("FILE").StringVar(&f.bucket)
 	k.Flag("storage.tsdb.delay-compact-file.path", "Where a Thanos sidecar that copies the blocks notes which it has; others are not merged.").
 		PlaceHolder("FILE").StringVar(&f.delayCompact)

@@ -25,6 +25,7 @@ func (p *collectorParts) makeForward() error {
 	var err error
 	p.forward, err = forward.Open(forward.Options{
 		Dir: filepath.Join(p.flags.data, "forward"), MaxBytes: int64(p.flags.forwardBytes), MaxAge: p.flags.forwardAge,
+		Keep:     ingest.Durability(p.flags.durability) == ingest.Replica,
 		Metadata: known.of, Version: version.Version, Log: p.log.With("component", "forward"), Registerer: p.registry,
 	}, cfg)
 	if err != nil {

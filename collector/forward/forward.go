@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Options struct {
 	Dir      string        // of the spool
 	MaxBytes int64         // of the spool; default 2 GiB
 	MaxAge   time.Duration // of what waits in it or is on its way; default 24 h
+	Keep     bool          // however old: somebody relies on Replicated
 	Grace    time.Duration // for requests on their way when it ends; default 5 s
 
 	Metadata func(metric string) Metric // what is known of a metric; may be nil
@@ -51,6 +53,9 @@ func Open(opts Options, cfg Config) (_ *Forwarder, err error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.MaxAge = cmp.Or(opts.MaxAge, 24*time.Hour)
+	if opts.Keep {
+		opts.MaxAge = math.MaxInt64
+	}
 	opts.Grace = cmp.Or(opts.Grace, 5*time.Second)
 	opts.Version = cmp.Or(opts.Version, "unknown")
 	f := &Forwarder{opts: opts, ledgers: map[string]*ledger{}, changed: make(chan struct{}, 1)}

@@ -12,8 +12,9 @@ import (
 const replicatedPoll = 20 * time.Millisecond
 
 // Replicated returns once each endpoint has all that was stored before the call,
-// but for what it has refused for good. It fails with ctx, and names an endpoint
-// that has not.
+// but for what it has refused for good and what the spool had no room for, or no
+// disk; without Options.Keep, also for what was too old. It fails with ctx, and
+// names an endpoint that has not.
 func (f *Forwarder) Replicated(ctx context.Context) error {
 	end := f.spool.End()
 	tick := time.NewTicker(replicatedPoll)

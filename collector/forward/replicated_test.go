@@ -43,6 +43,28 @@ func TestATargetThatIsAwayReplicatesNothing(t *testing.T) {
 	}
 }
 
+// An agent that waits for a target that is away for days would otherwise be told
+// that it may forget what nobody else has.
+func TestWhatIsReliedOnIsNeverTooOld(t *testing.T) {
+	for _, keep := range []bool{true, false} {
+		tg := newTarget(t, time.Hour)
+		tg.answers(func(n int, _ []byte, w http.ResponseWriter, _ *http.Request) bool {
+			if n <= 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			return n <= 3
+		})
+		r := start(t, Options{Dir: t.TempDir(), MaxAge: time.Nanosecond, Keep: keep}, configured(t, quick(tg.server.URL, version1)))
+		hand(t, r.Forwarder, time.Now().UnixMilli(), container(1, "c"), []float64{1})
+		if err := r.Replicated(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if there := tg.count() == 1; there != keep {
+			t.Errorf("kept %v: at the target is %v", keep, there)
+		}
+	}
+}
+
 func TestNobodyReplicatesNothing(t *testing.T) {
 	r := start(t, Options{Dir: t.TempDir()}, Config{})
 	if r.Replicated(t.Context()) == nil {
