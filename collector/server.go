@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/plimsoll-io/plimsoll/internal/door"
@@ -29,7 +30,10 @@ type Options struct {
 	AgentsProven bool
 	// Insecure allows an HTTPAddress other than loopback without encryption.
 	Insecure bool
-	Log      *slog.Logger
+	// MaxConnections to the HTTP server are open at a time; a default if 0.
+	MaxConnections int
+	Registerer     prometheus.Registerer // may be nil
+	Log            *slog.Logger
 }
 
 // Server is the collector's two doors: HTTP for people and gRPC for agents.
@@ -42,7 +46,8 @@ type Server struct {
 // else is opened. The caller either runs the server or closes it.
 func Listen(opts Options) (*Server, error) {
 	web, err := door.ListenHTTP(door.HTTPOptions{
-		Address: opts.HTTPAddress, ConfigFile: opts.WebConfigFile, Names: opts.Names, Insecure: opts.Insecure, Log: opts.Log,
+		Address: opts.HTTPAddress, ConfigFile: opts.WebConfigFile, Names: opts.Names, Insecure: opts.Insecure,
+		MaxConnections: opts.MaxConnections, Registerer: opts.Registerer, Log: opts.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -158,7 +158,7 @@ func (c *agentCommand) run(ctx context.Context) error {
 	var observe func(*sample.Batch)
 	if c.web != "" {
 		port, err := door.ListenHTTP(door.HTTPOptions{
-			Address: c.web, ConfigFile: c.webConfig, Insecure: c.insecure, Log: c.log().With("component", "web"),
+			Address: c.web, ConfigFile: c.webConfig, Insecure: c.insecure, Registerer: registry, Log: c.log().With("component", "web"),
 		})
 		if err != nil {
 			return err

@@ -26,6 +26,7 @@ type collectorFlags struct {
 	data        string
 	web         string
 	webConfig   string
+	webMost     int // connections
 	insecure    bool
 	externalURL *url.URL
 	adminAPI    bool
@@ -88,6 +89,7 @@ func (f *collectorFlags) addServing(k *kingpin.CmdClause) {
 	k.Flag("insecure", "Serve HTTP without encryption on addresses that other machines can reach.").BoolVar(&f.insecure)
 	k.Flag("web.external-url", "The console's address as people reach it: for links in messages, and for the name by which a proxy on this machine may ask.").
 		PlaceHolder("URL").SetValue(address{&f.externalURL})
+	k.Flag("web.max-connections", "How many connections to the console and the HTTP API may be open; more wait.").Default("512").SetValue(number{&f.webMost, 1, 65_535})
 	k.Flag("web.enable-admin-api", "Answer Prometheus' snapshot API; what it makes is never removed, see plimsoll snapshot for what is.").BoolVar(&f.adminAPI)
 	f.receive.add(k)
 	k.Flag("grpc.listen-address", "Where agents are listened for.").Default("127.0.0.1:9901").StringVar(&f.grpc)

@@ -141,7 +141,8 @@ func (p *collectorParts) add(name string, run func(context.Context) error) {
 func (p *collectorParts) makeServer() (err error) {
 	p.server, err = collector.Listen(collector.Options{
 		HTTPAddress: p.flags.web, GRPCAddress: p.flags.grpc, WebConfigFile: p.flags.webConfig, Insecure: p.flags.insecure,
-		AgentsProven: p.flags.identity.proven(p.flags.grpc), Names: []string{p.externalHost()}, Log: p.log.With("component", "web"),
+		AgentsProven: p.flags.identity.proven(p.flags.grpc), Names: []string{p.externalHost()},
+		MaxConnections: p.flags.webMost, Registerer: p.registry, Log: p.log.With("component", "web"),
 	})
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ var mayImport = map[string][]string{
 var only = map[string][]string{
 	"github.com/prometheus/prometheus":       {"agent/scrape", "collector", "alerting", "cmd", "bench", "test/power"},
 	"github.com/prometheus/alertmanager":     {"alerting", "cmd"},
-	"github.com/prometheus/client_golang":    {"agent", "agent/stream", "collector", "alerting", "scaler", "cmd", "bench"},
+	"github.com/prometheus/client_golang":    {"agent", "agent/stream", "collector", "alerting", "scaler", "cmd", "bench", "internal/door"},
 	"github.com/docker/docker":               {"agent/discover", "scaler/driver/swarm", "internal/testkit"},
 	"google.golang.org/grpc":                 {"agent/stream", "agent/enroll", "agent/vote", "agent/push/otlp", "collector", "proto", "cmd", "bench"},
 	"google.golang.org/protobuf":             {"alerting", "agent/stream", "agent/push/otlp", "collector/ingest", "collector/receive", "proto", "bench"},

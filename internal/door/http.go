@@ -11,7 +11,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/net/netutil"
 
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 )
@@ -30,14 +32,19 @@ type HTTPOptions struct {
 	Names []string
 	// Insecure allows addresses other than loopback without encryption.
 	Insecure bool
-	Log      *slog.Logger
+	// MaxConnections are open at a time; more wait until one is closed. 512 if 0,
+	// as in Prometheus.
+	MaxConnections int
+	Registerer     prometheus.Registerer // gets the metrics of connections; may be nil
+	Log            *slog.Logger
 }
 
 // HTTP is a port at which HTTP is served.
 type HTTP struct {
-	opts     HTTPOptions
-	scheme   string
-	listener net.Listener
+	opts        HTTPOptions
+	scheme      string
+	listener    net.Listener
+	connections prometheus.Gauge
 }
 
 // ListenHTTP makes sure of the web configuration and binds the address. The
@@ -46,7 +53,10 @@ func ListenHTTP(opts HTTPOptions) (*HTTP, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &HTTP{opts: opts}
+	opts.MaxConnections = cmp.Or(opts.MaxConnections, 512)
+	h := &HTTP{opts: opts, connections: prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "plimsoll_http_connections", Help: "Connections to the HTTP server that are open.",
+	})}
 	var err error
 	if h.scheme, err = readWebConfig(opts.ConfigFile); err != nil {
 		return nil, err
@@ -55,7 +65,32 @@ func ListenHTTP(opts HTTPOptions) (*HTTP, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.listener = netutil.LimitListener(h.listener, opts.MaxConnections)
+	if err := h.register(); err != nil {
+		return nil, errors.Join(err, h.listener.Close())
+	}
 	return h, nil
+}
+
+func (h *HTTP) register() error {
+	if h.opts.Registerer == nil {
+		return nil
+	}
+	limit := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "plimsoll_http_connections_limit", Help: "Connections to the HTTP server that may be open; more wait.",
+	})
+	limit.Set(float64(h.opts.MaxConnections))
+	return errors.Join(h.opts.Registerer.Register(h.connections), h.opts.Registerer.Register(limit))
+}
+
+// count is told what becomes of connections.
+func (h *HTTP) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		h.connections.Inc()
+	case http.StateClosed, http.StateHijacked:
+		h.connections.Dec()
+	}
 }
 
 // readWebConfig makes sure of a web configuration before anything else is opened,
@@ -124,6 +159,7 @@ func (h *HTTP) Run(ctx context.Context, handler http.Handler) error {
 		Handler:           h.onlyKnown(http.NewCrossOriginProtection().Handler(handler)),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ConnState:         h.count,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	ended := make(chan error, 1)
