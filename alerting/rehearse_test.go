@@ -158,6 +158,7 @@ func TestARehearsalTellsWhatAlertmanagerTells(t *testing.T) {
 type stock struct {
 	*Rehearsal
 	alerts *mem.Alerts
+	roll   *roll
 }
 
 // run starts it. What is between the store of alerts and the dispatcher, and
@@ -174,8 +175,8 @@ func run(t *testing.T, file string, begin time.Time, between func(stock, notify.
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stock{Rehearsal: r}
-	s.alerts, err = mem.NewAlerts(t.Context(), gcInterval, 0, r.silencer, quiet, unrecorded, registry, flags)
+	s := stock{Rehearsal: r, roll: newRoll(prometheus.NewCounter(prometheus.CounterOpts{}))}
+	s.alerts, err = mem.NewAlerts(t.Context(), gcInterval, 0, enrolling{r.silencer, s.roll}, quiet, unrecorded, registry, flags)
 	if err != nil {
 		t.Fatal(err)
 	}

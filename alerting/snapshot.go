@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,8 +40,13 @@ type roll struct {
 
 	mu        sync.Mutex
 	alerts    map[model.Fingerprint]*onRoll
+	ended     map[model.Fingerprint]end // told to all
 	broadcast func([]byte)
 }
+
+// end is that of an alert, of which a worker of the dispatcher may still have
+// older word.
+type end struct{ started, told time.Time }
 
 type onRoll struct {
 	*alert.Alert
@@ -47,7 +54,7 @@ type onRoll struct {
 }
 
 func newRoll(dropped prometheus.Counter) *roll {
-	return &roll{dropped: dropped, alerts: map[model.Fingerprint]*onRoll{}, broadcast: func([]byte) {}}
+	return &roll{dropped: dropped, alerts: map[model.Fingerprint]*onRoll{}, ended: map[model.Fingerprint]end{}, broadcast: func([]byte) {}}
 }
 
 // line is a change of the roll: an alert, or the fingerprint of one that is no
@@ -87,6 +94,7 @@ func (r *roll) stored(a *alert.Alert) {
 	}
 	next := &onRoll{Alert: a}
 	r.alerts[fp] = next
+	delete(r.ended, fp)
 	// A rule says every half a minute that it still fires. What is on disk will do.
 	if old == nil || old.Resolved() || a.Resolved() || !old.StartsAt.Equal(a.StartsAt) {
 		r.broadcast(next.line().encode())
@@ -109,8 +117,23 @@ func (r *roll) told(a *alert.Alert, route string, of int) {
 	e.told[route] = true
 	if len(e.told) >= of {
 		delete(r.alerts, fp)
+		if len(r.ended) < maxKept {
+			r.ended[fp] = end{a.StartsAt, time.Now()}
+		}
 		r.broadcast(line{Gone: fp.String()}.encode())
 	}
+}
+
+// knows tells whether a route has told the end of an alert, of which this is word.
+func (r *roll) knows(a *alert.Alert, route string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fp := a.Fingerprint()
+	if e := r.alerts[fp]; e != nil {
+		return e.told[route] && e.Resolved() && e.StartsAt.Equal(a.StartsAt)
+	}
+	last, known := r.ended[fp]
+	return known && last.started.Equal(a.StartsAt)
 }
 
 // list are all alerts as they are to be after a restart: those that fired go on
@@ -203,6 +226,8 @@ func (r *roll) GC() (int, error) {
 			n++
 		}
 	}
+	stale := time.Now().Add(-longestGrace)
+	maps.DeleteFunc(r.ended, func(_ model.Fingerprint, e end) bool { return e.told.Before(stale) })
 	return n, nil
 }
 
@@ -228,19 +253,23 @@ type telling struct {
 	routes *dispatch.Route
 }
 
-// Exec implements notify.Stage.
+// Exec implements notify.Stage. An end is told once, also when older word of the
+// alert comes into a group that has dropped it.
 func (s telling) Exec(ctx context.Context, log *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
-	latest := s.latest(alerts, time.Now())
+	defer s.spare(alerts)
+	route, _ := notify.RouteID(ctx)
+	latest := slices.DeleteFunc(s.latest(alerts, time.Now()), func(a *alert.Alert) bool { return s.roll.knows(a, route) })
+	if len(latest) == 0 {
+		return ctx, nil, nil
+	}
 	next, rest, err := s.Stage.Exec(ctx, log, latest...)
 	if err == nil {
-		route, _ := notify.RouteID(ctx)
 		for _, a := range latest {
 			if a.Resolved() {
 				s.roll.told(a, route, len(s.routes.Match(a.Labels)))
 			}
 		}
 	}
-	s.spare(alerts)
 	return next, rest, err
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/alertmanager/provider"
 	"github.com/prometheus/alertmanager/provider/mem"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	promrules "github.com/prometheus/prometheus/rules"
 )
@@ -63,50 +62,72 @@ func (s *slow) SlurpAndSubscribe(name string) ([]*alert.Alert, provider.AlertIte
 	return all, provider.NewAlertIterator(s.out, s.ended, nil)
 }
 
-// An alert that ends and at once fires again may be in its group as ended while
-// it is told to fire. If the group forgot it then, the log would soon not know
-// that it fires, and it would be told again.
-func TestAGroupDoesNotForgetWhatFiresAgainAsItIsTold(t *testing.T) {
+// slowly is our stage behind a dispatcher with a slow store.
+func slowly(t *testing.T, file string, begin time.Time) (stock, *slow) {
+	t.Helper()
+	store := &slow{out: make(chan *provider.Alert), ended: make(chan struct{})}
+	return run(t, file, begin, func(s stock, stage notify.Stage) (provider.Alerts, notify.Stage) {
+		store.Alerts = s.alerts
+		return store, telling{roll: s.roll, alerts: s.alerts, routes: s.settings.routes, Stage: stage}
+	}), store
+}
+
+// A worker of the dispatcher may be slow with what was said of an alert: put says
+// it, and late is the number of the one that comes into its group only at the end.
+func TestWhatComesLateIntoAGroupRepeatsNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "am.yml")
 	if err := os.WriteFile(file, []byte(oneGroup), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now()
-		store := &slow{out: make(chan *provider.Alert), ended: make(chan struct{})}
-		am := run(t, file, begin, func(s stock, stage notify.Stage) (provider.Alerts, notify.Stage) {
-			store.Alerts = s.alerts
-			roll := newRoll(prometheus.NewCounter(prometheus.CounterOpts{}))
-			return store, telling{roll: roll, alerts: s.alerts, routes: s.settings.routes, Stage: stage}
+	const m = time.Minute
+	type word struct {
+		at       time.Duration
+		name     string
+		from, to time.Duration // it fires if to is 0
+	}
+	for name, tt := range map[string]struct {
+		said []word
+		late int
+		want []string
+	}{
+		// If the group forgot it as it is told to fire, the log would soon not know
+		// that it does, and it would be told again.
+		"an alert that fires again": {
+			[]word{{m, "A", m, 0}, {2 * m, "B", 2 * m, 0}, {8 * m, "A", m, 8 * m}, {8*m + time.Second, "A", 8*m + time.Second, 0}, {18 * m, "C", 18 * m, 0}}, 3,
+			[]string{"A firing", "A firing, B firing", "A firing, B firing, C firing"},
+		},
+		// Else its end would be told with whatever fires next.
+		"that an alert fired which has ended": {
+			[]word{{m, "A", m, 0}, {2 * m, "A", m, 0}, {8 * m, "A", m, 8 * m}, {18 * m, "B", 18 * m, 0}}, 1,
+			[]string{"A firing", "A resolved", "B firing"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				am, store := slowly(t, file, begin)
+				for i, w := range tt.said {
+					store.hold = i == tt.late
+					a := &promrules.Alert{Labels: labels.FromStrings("alertname", w.name, "node", "n1"), FiredAt: begin.Add(w.from), ValidUntil: begin.Add(2 * time.Hour)}
+					if w.to > 0 {
+						a.ResolvedAt = begin.Add(w.to)
+					}
+					am.put(t, begin.Add(w.at), a)
+				}
+				am.until(begin.Add(40 * m))
+				store.out <- store.held
+				var got []string
+				for _, sent := range am.until(begin.Add(55 * m)) {
+					var said []string
+					for _, a := range inOrder([]Message{sent})[0].Alerts {
+						said = append(said, a.Labels["alertname"]+" "+a.Status)
+					}
+					got = append(got, strings.Join(said, ", "))
+				}
+				if diff := gocmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("want -, told +:\n%s", diff)
+				}
+			})
 		})
-		rule := func(name string, from, to time.Duration) *promrules.Alert {
-			a := &promrules.Alert{Labels: labels.FromStrings("alertname", name, "node", "n1"), FiredAt: begin.Add(from), ValidUntil: begin.Add(time.Hour)}
-			if to > 0 {
-				a.ResolvedAt = begin.Add(to)
-			}
-			return a
-		}
-		at := func(d time.Duration) time.Time { return begin.Add(d) }
-		am.put(t, at(time.Second), rule("A", time.Second, 0))
-		am.put(t, at(2*time.Second), rule("B", 2*time.Second, 0))
-		am.put(t, at(6*time.Minute), rule("A", time.Second, 6*time.Minute))
-		store.hold = true
-		am.put(t, at(6*time.Minute+time.Second), rule("A", 6*time.Minute+time.Second, 0))
-		am.put(t, at(12*time.Minute), rule("C", 12*time.Minute, 0))
-		am.until(at(18 * time.Minute))
-		store.out <- store.held
-		am.put(t, at(24*time.Minute), rule("A", 6*time.Minute+time.Second, 24*time.Minute))
-		var got []string
-		for _, m := range am.until(at(40 * time.Minute)) {
-			var said []string
-			for _, a := range inOrder([]Message{m})[0].Alerts {
-				said = append(said, a.Labels["alertname"]+" "+a.Status)
-			}
-			got = append(got, strings.Join(said, ", "))
-		}
-		want := []string{"A firing", "A firing, B firing", "A firing, B firing, C firing", "A resolved, B firing, C firing"}
-		if diff := gocmp.Diff(want, got); diff != "" {
-			t.Errorf("want -, told +:\n%s", diff)
-		}
-	})
+	}
 }
