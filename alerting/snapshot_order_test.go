@@ -93,12 +93,14 @@ func TestWhatComesLateIntoAGroupRepeatsNothing(t *testing.T) {
 		// If the group forgot it as it is told to fire, the log would soon not know
 		// that it does, and it would be told again.
 		"an alert that fires again": {
-			[]word{{m, "A", m, 0}, {2 * m, "B", 2 * m, 0}, {8 * m, "A", m, 8 * m}, {8*m + time.Second, "A", 8*m + time.Second, 0}, {18 * m, "C", 18 * m, 0}}, 3,
+			[]word{{m, "A", m, 0}, {2 * m, "B", 2 * m, 0}, {8 * m, "A", m, 8 * m}, {8*m + time.Second, "A", 8*m + time.Second, 0}, {18 * m, "C", 18 * m, 0}},
+			3,
 			[]string{"A firing", "A firing, B firing", "A firing, B firing, C firing"},
 		},
 		// Else its end would be told with whatever fires next.
 		"that an alert fired which has ended": {
-			[]word{{m, "A", m, 0}, {2 * m, "A", m, 0}, {8 * m, "A", m, 8 * m}, {18 * m, "B", 18 * m, 0}}, 1,
+			[]word{{m, "A", m, 0}, {2 * m, "A", m, 0}, {8 * m, "A", m, 8 * m}, {18 * m, "B", 18 * m, 0}},
+			1,
 			[]string{"A firing", "A resolved", "B firing"},
 		},
 	} {
