@@ -85,6 +85,9 @@ func (r *roll) stored(a *alert.Alert) {
 	defer r.mu.Unlock()
 	fp := a.Fingerprint()
 	old := r.alerts[fp]
+	if !a.Resolved() {
+		delete(r.ended, fp) // who sends it may say that it has fired all the time
+	}
 	switch {
 	case old == nil && a.Resolved():
 		return // nobody knows of it
@@ -94,7 +97,6 @@ func (r *roll) stored(a *alert.Alert) {
 	}
 	next := &onRoll{Alert: a}
 	r.alerts[fp] = next
-	delete(r.ended, fp)
 	// A rule says every half a minute that it still fires. What is on disk will do.
 	if old == nil || old.Resolved() || a.Resolved() || !old.StartsAt.Equal(a.StartsAt) {
 		r.broadcast(next.line().encode())

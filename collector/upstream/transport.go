@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -10,39 +9,6 @@ import (
 
 	"github.com/prometheus/common/config"
 )
-
-// bounded cuts answers off, with an error, before they fill the memory.
-type bounded struct {
-	http.RoundTripper
-	max int64
-}
-
-// RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = &boundedBody{resp.Body, b.max, b.max}
-	return resp, nil
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left, max int64
-}
-
-// Read implements io.Reader.
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, b.max)
-	}
-	return n, err
-}
 
 // readOnly are the endpoints that people read through, besides label/…/values.
 var readOnly = []string{

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/plimsoll-io/plimsoll/collector/query"
+	"github.com/plimsoll-io/plimsoll/internal/bounded"
 )
 
 // Options say whom to ask, and how much to take.
@@ -41,7 +42,7 @@ type Options struct {
 	// MaxSamples that an answer may have; 0 means 100,000.
 	MaxSamples int
 	// MaxBytes that an answer may have, unpacked; 0 means 64 MiB.
-	MaxBytes int64
+	MaxBytes int
 	// Newest gives the time of the newest sample there is, in s since the Unix
 	// epoch. The default looks at the numbers that collectors store with each
 	// frame of an agent.
@@ -62,7 +63,7 @@ var (
 	// ErrStale: the upstream has no recent samples.
 	ErrStale = errors.New("stale answer")
 	// ErrTooLarge: the answer is beyond MaxSamples or MaxBytes.
-	ErrTooLarge = errors.New("answer too large")
+	ErrTooLarge = bounded.ErrTooLarge
 )
 
 // Upstream is safe for concurrent use.
@@ -99,7 +100,7 @@ func New(opts Options) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %s: %w", opts.HTTPConfigFile, err)
 	}
-	client, err := api.NewClient(api.Config{Address: opts.URL.String(), RoundTripper: bounded{transport, opts.MaxBytes}})
+	client, err := api.NewClient(api.Config{Address: opts.URL.String(), RoundTripper: bounded.Transport{RoundTripper: transport, Bytes: opts.MaxBytes}})
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
