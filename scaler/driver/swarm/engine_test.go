@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	dockerswarm "github.com/docker/docker/api/types/swarm"
 	"go.uber.org/goleak"
 
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
@@ -67,8 +66,11 @@ func create(t *testing.T, e *engine.Engine, w driver.Workload, mode string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	s.engine.NegotiateAPIVersion(t.Context())
-	resp, err := s.http.Post(s.base+"/v"+s.engine.ClientVersion()+"/services/create", "application/json", strings.NewReader(spec))
+	api, err := s.engine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.http.Post(s.base+"/v"+api.ClientVersion()+"/services/create", "application/json", strings.NewReader(spec))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func staleOnTheWay(t *testing.T, s *Swarm) {
 }
 
 func idPrefix(t *testing.T, s *Swarm) {
-	services, err := s.engine.ServiceList(t.Context(), dockerswarm.ServiceListOptions{})
+	services, err := s.services(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type Service struct {
 func (s *Swarm) Services(ctx context.Context) ([]Service, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	all, err := s.engine.ServiceList(ctx, swarm.ServiceListOptions{Status: true})
+	all, err := s.services(ctx)
 	switch {
 	case errdefs.IsUnavailable(err), client.IsErrConnectionFailed(err):
 		return nil, fmt.Errorf("list services: %w: %w", ErrNoManager, err)
@@ -55,4 +55,13 @@ func (s *Swarm) Services(ctx context.Context) ([]Service, error) {
 		list = append(list, one)
 	}
 	return list, nil
+}
+
+// services is every service there is, with how many of its tasks run.
+func (s *Swarm) services(ctx context.Context) ([]swarm.Service, error) {
+	engine, err := s.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return engine.ServiceList(ctx, swarm.ServiceListOptions{Status: true})
 }

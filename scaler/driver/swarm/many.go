@@ -23,7 +23,7 @@ const mostTasks = 100
 func (s *Swarm) StatusAll(ctx context.Context, ws []driver.Workload) ([]driver.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	all, err := s.engine.ServiceList(ctx, swarm.ServiceListOptions{Status: true})
+	all, err := s.services(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
@@ -78,7 +78,11 @@ func calm(service swarm.Service) bool {
 func (s *Swarm) Watch(ctx context.Context, changed func(driver.Workload)) error {
 	ctx, cancel := context.WithCancel(ctx) // or the client goes on listening
 	defer cancel()
-	messages, errs := s.engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+	engine, err := s.engine(ctx)
+	if err != nil {
+		return fmt.Errorf("listen to the engine: %w", err)
+	}
+	messages, errs := engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ServiceEventType)),
 		filters.Arg("type", string(events.NodeEventType)),
 	)})

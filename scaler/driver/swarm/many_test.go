@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,12 +24,17 @@ type manager struct {
 	services []dockerswarm.Service
 	tasks    []dockerswarm.Task
 	events   chan string
+	down     atomic.Bool // behind a proxy that answers in its place
 
 	mu    sync.Mutex
 	asked map[string]int
 }
 
 func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m.down.Load() {
+		http.Error(w, "no engine here", http.StatusBadGateway)
+		return
+	}
 	path := r.URL.Path
 	if strings.HasPrefix(path, "/v1.") {
 		path = path[strings.Index(path[1:], "/")+1:]
@@ -225,6 +231,45 @@ func TestListeningEndsWithItsContext(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("still listening")
+	}
+}
+
+// The race detector is the judge.
+func TestWhoListensAndWhoAsksMayBeginAtOnce(t *testing.T) {
+	s := serve(t, &manager{services: []dockerswarm.Service{service("web", 1, 1)}, events: make(chan string)})
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { _ = s.Watch(ctx, func(driver.Workload) {}) })
+		all.Go(func() {
+			if _, err := s.StatusAll(t.Context(), []driver.Workload{web}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	_, err := s.Services(t.Context())
+	cancel()
+	all.Wait()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEngineIsSpokenToOnceItHasSaidItsVersion(t *testing.T) {
+	m := &manager{services: []dockerswarm.Service{service("web", 1, 1)}}
+	s := serve(t, m)
+	m.down.Store(true)
+	if _, err := s.StatusAll(t.Context(), []driver.Workload{web}); err == nil || !strings.Contains(err.Error(), "version") {
+		t.Errorf("error %v, want that the version is not known", err)
+	}
+	m.down.Store(false)
+	for range 2 {
+		if _, err := s.StatusAll(t.Context(), []driver.Workload{web}); err != nil {
+			t.Error(err)
+		}
+	}
+	if m.asked["/_ping"] != 1 {
+		t.Errorf("asked for its version %d times, want once", m.asked["/_ping"])
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -50,9 +51,11 @@ type Options struct {
 
 // Swarm is one Swarm, seen through one of its managers.
 type Swarm struct {
-	engine *client.Client
-	http   *http.Client // the engine's own transport, for requests it cannot express
-	base   string       // URL without the version
+	client *client.Client // for engine alone
+	turn   chan struct{}  // has room for the one who asks for the version
+	agreed atomic.Bool    // the client has the engine's version
+	http   *http.Client   // the client's own transport, for requests it cannot express
+	base   string         // URL without the version
 }
 
 // New prepares a client. It does not connect: an engine that is down now may be
@@ -72,15 +75,41 @@ func New(opts Options) (*Swarm, error) {
 	default:
 		return nil, fmt.Errorf("engine address %q: want unix:///path or tcp://host:port", opts.Host)
 	}
-	engine, err := client.NewClientWithOpts(client.WithHost(opts.Host), client.WithAPIVersionNegotiation())
+	c, err := client.NewClientWithOpts(client.WithHost(opts.Host))
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", opts.Host, err)
 	}
-	return &Swarm{engine: engine, http: engine.HTTPClient(), base: base}, nil
+	return &Swarm{client: c, turn: make(chan struct{}, 1), http: c.HTTPClient(), base: base}, nil
 }
 
 // Close lets go of idle connections.
-func (s *Swarm) Close() error { return s.engine.Close() }
+func (s *Swarm) Close() error { return s.client.Close() }
+
+// engine is the client, once it speaks the engine's version of the API. Left to
+// find that out by itself, it races with its own Events, and goes on with a
+// version of its choice when the engine did not answer.
+func (s *Swarm) engine(ctx context.Context) (*client.Client, error) {
+	if s.agreed.Load() {
+		return s.client, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !s.agreed.Load() {
+		said, err := s.client.Ping(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask the engine for its version: %w", err)
+		}
+		s.client.NegotiateAPIVersionPing(said)
+		s.agreed.Store(true)
+	}
+	return s.client, nil
+}
 
 // Status implements driver.Driver. A replica with a health check counts as
 // ready once it is healthy; the engine calls it running only then.
@@ -154,7 +183,11 @@ func fenced(label string, epoch uint64) error {
 // and that its replicas are a number one sets.
 func (s *Swarm) inspect(ctx context.Context, w driver.Workload) (swarm.Service, []byte, error) {
 	name := serviceName(w)
-	service, raw, err := s.engine.ServiceInspectWithRaw(ctx, name, swarm.ServiceInspectOptions{})
+	engine, err := s.engine(ctx)
+	if err != nil {
+		return swarm.Service{}, nil, err
+	}
+	service, raw, err := engine.ServiceInspectWithRaw(ctx, name, swarm.ServiceInspectOptions{})
 	switch {
 	case errdefs.IsNotFound(err):
 		return service, nil, driver.ErrNotFound

@@ -25,7 +25,11 @@ func (s *Swarm) tasks(ctx context.Context, services ...string) (map[string][]swa
 	for _, id := range services {
 		of.Add("service", id)
 	}
-	all, err := s.engine.TaskList(ctx, swarm.TaskListOptions{Filters: of})
+	engine, err := s.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := engine.TaskList(ctx, swarm.TaskListOptions{Filters: of})
 	if err != nil {
 		return nil, err
 	}

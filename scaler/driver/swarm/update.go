@@ -86,7 +86,11 @@ func (s *Swarm) update(ctx context.Context, id string, version uint64, spec []by
 		"version":          {strconv.FormatUint(version, 10)},
 		"registryAuthFrom": {"spec"},
 	}
-	address := s.base + "/v" + s.engine.ClientVersion() + "/services/" + url.PathEscape(id) + "/update?" + query.Encode()
+	engine, err := s.engine(ctx)
+	if err != nil {
+		return err
+	}
+	address := s.base + "/v" + engine.ClientVersion() + "/services/" + url.PathEscape(id) + "/update?" + query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(spec))
 	if err != nil {
 		return fmt.Errorf("post specification: %w", err)
