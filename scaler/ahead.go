@@ -90,7 +90,7 @@ func (a *ahead) adopt(apps []policy.App) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, v := range a.views {
-		if !slices.ContainsFunc(apps, func(app policy.App) bool { return app.Name == name && wants(app) && fingerprint(app) == v.mark }) {
+		if !slices.ContainsFunc(apps, func(app policy.App) bool { return app.Name == name && wants(app) && app.Fingerprint() == v.mark }) {
 			v.end()
 			delete(a.views, name)
 			a.metrics.end(name)
@@ -100,7 +100,7 @@ func (a *ahead) adopt(apps []policy.App) {
 		if a.views[app.Name] != nil || !wants(app) {
 			continue
 		}
-		v := &foresight{app: app, mark: fingerprint(app), fitAt: a.now()}
+		v := &foresight{app: app, mark: app.Fingerprint(), fitAt: a.now()}
 		v.life, v.end = context.WithCancel(context.Background())
 		v.stand(forecast.Gate{}.Learns(a.now(), errors.New("the history has not been read yet")))
 		for _, e := range app.Events {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/explain"
 	"github.com/plimsoll-io/plimsoll/scaler/forecast"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
@@ -152,7 +153,7 @@ func TestAForecastThatIsNotWorthItStaysOffAndSaysWhy(t *testing.T) {
 					t.Errorf("decisions are told %+v, and that it is %q", e.Observation.Ahead, e.Forecast)
 				}
 				var said strings.Builder
-				if err := Explain(&said, e); err != nil || !strings.Contains(said.String(), tt.why) {
+				if err := explain.Write(&said, e); err != nil || !strings.Contains(said.String(), tt.why) {
 					t.Errorf("explain does not tell why: %v\n%s", err, said.String())
 				}
 			})

@@ -3,6 +3,7 @@ package scaler
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"math"
 	"net/http"
 	"net/url"
@@ -56,10 +57,10 @@ func (s *Scaler) Handler() http.Handler {
 				return
 			}
 		}
-		_, refused := s.named(r.PathValue("policy"), VerbOverride)
+		_, refused := s.named(r.PathValue("policy"), journal.VerbOverride)
 		complain(w, http.StatusNotFound, "not_found", refused.err)
 	})
-	for path, verb := range map[string]Verb{PausePath: VerbPause, ResumePath: VerbResume, OverridePath: VerbOverride, ReleasePath: VerbRelease} {
+	for path, verb := range map[string]journal.Verb{PausePath: journal.VerbPause, ResumePath: journal.VerbResume, OverridePath: journal.VerbOverride, ReleasePath: journal.VerbRelease} {
 		mux.HandleFunc("POST "+path, s.serveHand(verb))
 	}
 	mux.HandleFunc("GET "+AuditPath, s.serveAudit)
@@ -76,13 +77,13 @@ func (s *Scaler) Handler() http.Handler {
 			complain(w, http.StatusInternalServerError, "internal", err)
 			return
 		}
-		answer(w, append([]Entry{}, entries...)) // none is [], not null
+		answer(w, append([]journal.Entry{}, entries...)) // none is [], not null
 	})
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-func parseQuery(form url.Values) (JournalQuery, error) {
-	q := JournalQuery{Policy: form.Get("policy"), Workload: form.Get("workload")}
+func parseQuery(form url.Values) (journal.Query, error) {
+	q := journal.Query{Policy: form.Get("policy"), Workload: form.Get("workload")}
 	if q.Policy != "" && q.Workload != "" {
 		return q, fmt.Errorf("policy and workload name the same thing: leave out one")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/internal/conf"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -39,7 +40,7 @@ const (
 
 // HandRequest is what a person asks for.
 type HandRequest struct {
-	// Policy is its name, or its target: "swarm/shop_web". AllPolicies is all, for
+	// Policy is its name, or its target: "swarm/shop_web". journal.AllPolicies is all, for
 	// a pause and its end.
 	Policy string `json:"policy"`
 	// Direction of a pause: in, out or all.
@@ -59,7 +60,7 @@ type HandRequest struct {
 
 // HandAnswer is what came of a request.
 type HandAnswer struct {
-	Act Act `json:"act"`
+	Act journal.Act `json:"act"`
 	// Warning is what is wrong though it counts, empty if nothing is.
 	Warning string `json:"warning,omitempty"`
 }
@@ -74,7 +75,7 @@ type refusal struct {
 func badRequest(err error) *refusal { return &refusal{http.StatusBadRequest, "bad_data", err} }
 
 // serveHand answers requests of one verb.
-func (s *Scaler) serveHand(verb Verb) http.HandlerFunc {
+func (s *Scaler) serveHand(verb journal.Verb) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !s.pace.Allow() {
 			s.hands.metrics.refused.Inc()
@@ -90,7 +91,7 @@ func (s *Scaler) serveHand(verb Verb) http.HandlerFunc {
 		a, err := s.hands.say(a)
 		switch {
 		case errors.Is(err, errNothingToEnd):
-			complain(w, http.StatusConflict, "conflict", fmt.Errorf("policy %s has no %s to end", a.Policy, map[Verb]string{VerbResume: "pause", VerbRelease: "override"}[verb]))
+			complain(w, http.StatusConflict, "conflict", fmt.Errorf("policy %s has no %s to end", a.Policy, map[journal.Verb]string{journal.VerbResume: "pause", journal.VerbRelease: "override"}[verb]))
 			return
 		case err != nil:
 			s.metrics.journalErrors.Inc()
@@ -105,8 +106,8 @@ func (s *Scaler) serveHand(verb Verb) http.HandlerFunc {
 }
 
 // wakeHand lets those policies decide now that an act is about.
-func (s *Scaler) wakeHand(a Act) {
-	if a.Policy != AllPolicies {
+func (s *Scaler) wakeHand(a journal.Act) {
+	if a.Policy != journal.AllPolicies {
 		s.wake(a.Policy)
 		return
 	}
@@ -128,13 +129,13 @@ func (s *Scaler) saveHands() (warning string) {
 }
 
 // readHand makes an act of a request.
-func (s *Scaler) readHand(verb Verb, w http.ResponseWriter, r *http.Request) (a Act, refused *refusal) {
+func (s *Scaler) readHand(verb journal.Verb, w http.ResponseWriter, r *http.Request) (a journal.Act, refused *refusal) {
 	var req HandRequest
 	if refused := readBody(w, r, &req); refused != nil {
 		return a, refused
 	}
 	now := s.hands.wall().Round(0).UTC()
-	a = Act{At: now, Verb: verb, Direction: req.Direction, Floor: req.Floor, Ceiling: req.Ceiling, Reason: req.Reason, By: req.By}
+	a = journal.Act{At: now, Verb: verb, Direction: req.Direction, Floor: req.Floor, Ceiling: req.Ceiling, Reason: req.Reason, By: req.By}
 	a.From, _, _ = net.SplitHostPort(r.RemoteAddr)
 	if name, proven := s.who(r); proven {
 		if a.By != name {
@@ -156,13 +157,13 @@ func (s *Scaler) readHand(verb Verb, w http.ResponseWriter, r *http.Request) (a 
 		return a, refused
 	}
 	a.Policy = app.Name
-	if verb == VerbPause {
+	if verb == journal.VerbPause {
 		a.Direction = cmp.Or(a.Direction, decide.PauseAll)
 	}
-	if err := a.check(); err != nil {
+	if err := checkAct(a); err != nil {
 		return a, badRequest(err)
 	}
-	if verb == VerbResume || verb == VerbRelease {
+	if verb == journal.VerbResume || verb == journal.VerbRelease {
 		return a, nil
 	}
 	if err := within(a, app); err != nil {
@@ -189,21 +190,21 @@ func (s *Scaler) readHand(verb Verb, w http.ResponseWriter, r *http.Request) (a 
 
 // fits finds what does not belong into a request of that verb: it would be taken
 // for heard.
-func (req HandRequest) fits(verb Verb) error {
+func (req HandRequest) fits(verb journal.Verb) error {
 	bounds, direction, time := req.Floor != 0 || req.Ceiling != 0, req.Direction != "", req.Until != "" || req.For != ""
 	switch {
-	case verb == VerbPause && bounds:
+	case verb == journal.VerbPause && bounds:
 		return errors.New("a pause has no floor and no ceiling: that is an override")
-	case verb == VerbOverride && direction:
+	case verb == journal.VerbOverride && direction:
 		return errors.New("an override has no direction: that is a pause")
-	case (verb == VerbResume || verb == VerbRelease) && (bounds || direction || time):
+	case (verb == journal.VerbResume || verb == journal.VerbRelease) && (bounds || direction || time):
 		return fmt.Errorf("%s takes a policy and a reason, and nothing else", verb)
 	}
 	return nil
 }
 
 // within holds an override against the bounds of the policy, which it cannot pass.
-func within(a Act, app policy.App) error {
+func within(a journal.Act, app policy.App) error {
 	for _, b := range []struct {
 		name string
 		n    int
@@ -217,15 +218,15 @@ func within(a Act, app policy.App) error {
 
 // named finds the policy that a person means. What counts of one that is no more
 // can be ended.
-func (s *Scaler) named(name string, verb Verb) (policy.App, *refusal) {
+func (s *Scaler) named(name string, verb journal.Verb) (policy.App, *refusal) {
 	said := s.hands.of(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if name == AllPolicies {
-		if verb == VerbOverride || verb == VerbRelease {
+	if name == journal.AllPolicies {
+		if verb == journal.VerbOverride || verb == journal.VerbRelease {
 			return policy.App{}, badRequest(errors.New("an override is of one policy: 10 replicas are much to one and nothing to another"))
 		}
-		return policy.App{Name: AllPolicies}, nil
+		return policy.App{Name: journal.AllPolicies}, nil
 	}
 	var names []string
 	for _, app := range s.apps {
@@ -234,7 +235,7 @@ func (s *Scaler) named(name string, verb Verb) (policy.App, *refusal) {
 		}
 		names = append(names, app.Name)
 	}
-	if verb == VerbResume && said.Pause != nil || verb == VerbRelease && said.Override != nil {
+	if verb == journal.VerbResume && said.Pause != nil || verb == journal.VerbRelease && said.Override != nil {
 		return policy.App{Name: name}, nil
 	}
 	err := fmt.Errorf("no policy is called %q", name)
@@ -277,7 +278,7 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) *refusal {
 
 // serveAudit answers what people have said, the newest first.
 func (s *Scaler) serveAudit(w http.ResponseWriter, r *http.Request) {
-	q := ActQuery{Policy: r.FormValue("policy")}
+	q := journal.ActQuery{Policy: r.FormValue("policy")}
 	if err := parseLimit(r.FormValue("limit"), &q.Limit); err != nil {
 		complain(w, http.StatusBadRequest, "bad_data", err)
 		return
@@ -287,16 +288,16 @@ func (s *Scaler) serveAudit(w http.ResponseWriter, r *http.Request) {
 		complain(w, http.StatusInternalServerError, "internal", err)
 		return
 	}
-	answer(w, append([]Act{}, acts...)) // none is [], not null
+	answer(w, append([]journal.Act{}, acts...)) // none is [], not null
 }
 
 // Acts are what people have said, the newest first; without a journal, what still
 // counts of it.
-func (s *Scaler) Acts(q ActQuery) ([]Act, error) {
+func (s *Scaler) Acts(q journal.ActQuery) ([]journal.Act, error) {
 	if s.journal != nil {
 		return s.journal.Acts(q)
 	}
-	acts := slices.DeleteFunc(s.hands.all(), func(a Act) bool { return !q.matches(a) })
-	slices.SortStableFunc(acts, func(a, b Act) int { return b.At.Compare(a.At) })
+	acts := slices.DeleteFunc(s.hands.all(), func(a journal.Act) bool { return !q.Matches(a) })
+	slices.SortStableFunc(acts, func(a, b journal.Act) int { return b.At.Compare(a.At) })
 	return acts[:min(cmp.Or(q.Limit, 100), len(acts))], nil
 }

@@ -14,18 +14,19 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 // governed is a scaler with two policies, which is not running.
-func governed(t testing.TB, journal *Journal) *Scaler {
+func governed(t testing.TB, j *journal.Journal) *Scaler {
 	t.Helper()
 	web, api := holding(policy.Active), holding(policy.Advise)
 	web.Min = 2
 	api.Name, api.Target.Service = "checkout", "shop_checkout"
 	s, err := New(Options{
 		Policies: []policy.App{web, api}, Query: answers(nil), Drivers: map[string]driver.Driver{"fake": &fake.Platform{}},
-		Journal: journal, HandFile: filepath.Join(t.TempDir(), "hand.json"),
+		Journal: j, HandFile: filepath.Join(t.TempDir(), "hand.json"),
 		Who: func(r *http.Request) (string, bool) {
 			name, _, ok := r.BasicAuth()
 			return name, ok
@@ -63,7 +64,7 @@ func decodeAnswer(t *testing.T, w *httptest.ResponseRecorder) HandAnswer {
 
 func TestWhoSaidWhatFromWhereAndWhyIsInTheAuditLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := governed(t, open(t, JournalOptions{Dir: t.TempDir()}))
+		s := governed(t, open(t, journal.Options{Dir: t.TempDir()}))
 		decodeAnswer(t, post(s, PausePath, `{"policy":"web","direction":"in","for":"2h","reason":"load test","by":"bob@laptop"}`, nil))
 		<-time.After(time.Second)
 		a := decodeAnswer(t, post(s, OverridePath, `{"policy":"fake/shop_checkout","floor":4,"reason":"sale","by":"bob@laptop"}`, func(r *http.Request) { r.SetBasicAuth("alice", "x") }))
@@ -73,7 +74,7 @@ func TestWhoSaidWhatFromWhereAndWhyIsInTheAuditLog(t *testing.T) {
 		<-time.After(time.Second)
 		decodeAnswer(t, post(s, ResumePath, `{"policy":"web","reason":"done"}`, nil))
 
-		var acts []Act
+		var acts []journal.Act
 		if code, problem := get(t, s, AuditPath, &acts); code != http.StatusOK {
 			t.Fatal(code, problem)
 		}
@@ -81,13 +82,13 @@ func TestWhoSaidWhatFromWhereAndWhyIsInTheAuditLog(t *testing.T) {
 			t.Fatalf("audit %+v", acts)
 		}
 		resume, override, pause := acts[0], acts[1], acts[2]
-		if pause.Verb != VerbPause || pause.By != "bob@laptop" || pause.Proven || pause.From != "192.0.2.1" || pause.Reason != "load test" || pause.Direction != decide.PauseIn || !pause.Until.Equal(pause.At.Add(2*time.Hour)) {
+		if pause.Verb != journal.VerbPause || pause.By != "bob@laptop" || pause.Proven || pause.From != "192.0.2.1" || pause.Reason != "load test" || pause.Direction != decide.PauseIn || !pause.Until.Equal(pause.At.Add(2*time.Hour)) {
 			t.Errorf("pause %+v", pause)
 		}
 		if override.By != "alice" || !override.Proven || override.Says != "bob@laptop" || override.Floor != 4 {
 			t.Errorf("override %+v", override)
 		}
-		if resume.Verb != VerbResume || resume.By != "somebody" || resume.ID == pause.ID || resume.Order <= pause.Order {
+		if resume.Verb != journal.VerbResume || resume.By != "somebody" || resume.ID == pause.ID || resume.Order <= pause.Order {
 			t.Errorf("resume %+v", resume)
 		}
 		if code, _ := get(t, s, AuditPath+"?policy=checkout&limit=5", &acts); code != http.StatusOK || len(acts) != 1 {
@@ -244,10 +245,10 @@ func FuzzHandBody(f *testing.F) {
 		}
 		a := decodeAnswer(t, w).Act
 		left := a.Until.Sub(a.At)
-		if strings.TrimSpace(a.Reason) == "" || a.By == "" || a.check() != nil || left <= 0 || left > handMost {
+		if strings.TrimSpace(a.Reason) == "" || a.By == "" || checkAct(a) != nil || left <= 0 || left > handMost {
 			t.Errorf("%q is taken as %+v", body, a)
 		}
-		if a.Verb == VerbOverride && (a.Floor > 20 || a.Ceiling > 20 || a.Floor+a.Ceiling < 2) {
+		if a.Verb == journal.VerbOverride && (a.Floor > 20 || a.Ceiling > 20 || a.Floor+a.Ceiling < 2) {
 			t.Errorf("%q passes the bounds: %+v", body, a)
 		}
 	})

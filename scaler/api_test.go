@@ -12,13 +12,14 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 // served is a scaler with one policy and a journal, which is not running.
 func served(t *testing.T) *Scaler {
 	t.Helper()
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, journal.Options{Dir: t.TempDir()})
 	s, err := New(Options{
 		Policies: []policy.App{{Name: "web", Interval: time.Second, Target: policy.Target{Driver: "fake", Service: "web"}}},
 		Query:    answers(nil),
@@ -28,7 +29,7 @@ func served(t *testing.T) *Scaler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range []Entry{hold("web", 0), hold("web", 2), hold("web", 4), scaled("web", 6)} {
+	for _, e := range []journal.Entry{hold("web", 0), hold("web", 2), hold("web", 4), scaled("web", 6)} {
 		s.keep(e)
 	}
 	return s
@@ -67,7 +68,7 @@ func TestDecisionsAreServed(t *testing.T) {
 		"?at=2026-11-21T11:00:00Z": nil,
 	}
 	for form, want := range tests {
-		var entries []Entry
+		var entries []journal.Entry
 		if code, problem := get(t, s, DecisionsPath+form, &entries); code != http.StatusOK {
 			t.Errorf("%q: %d %s", form, code, problem)
 		}
@@ -100,7 +101,7 @@ func TestPoliciesAreServedWithTheirLastTick(t *testing.T) {
 	if code, problem := get(t, served(t), PoliciesPath, &got); code != http.StatusOK {
 		t.Fatal(code, problem)
 	}
-	if len(got) != 1 || got[0].Policy.Name != "web" || got[0].Last == nil || got[0].Last.Result != resultAccepted {
+	if len(got) != 1 || got[0].Policy.Name != "web" || got[0].Last == nil || got[0].Last.Result != journal.Accepted {
 		t.Errorf("policies %+v", got)
 	}
 }

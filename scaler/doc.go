@@ -1,6 +1,7 @@
 // Package scaler keeps workloads at the number of replicas that their load
 // asks for. It is the loop around two pure packages: policy says what is
-// wanted, decide says how many and why.
+// wanted, decide says how many and why. Package journal keeps what came of it,
+// and package explain tells it.
 //
 //	          ┌────────────── state ◄─────────────┐
 //	          ▼                                   │

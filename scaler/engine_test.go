@@ -13,6 +13,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/swarm"
+	"github.com/plimsoll-io/plimsoll/scaler/explain"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -75,7 +76,7 @@ func eventually(t *testing.T, s *scaler.Scaler, what string, is func() bool) tim
 		case <-deadline:
 			var why strings.Builder
 			if last := s.Policies()[0].Last; last != nil {
-				_ = scaler.Explain(&why, *last)
+				_ = explain.Write(&why, *last)
 			}
 			t.Fatalf("not %s within a minute\n%s", what, &why)
 		}

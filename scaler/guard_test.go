@@ -15,6 +15,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -53,7 +54,7 @@ func TestNoNumberBeyondTheCeilingReachesADriver(t *testing.T) {
 	for _, n := range []int{501, 1e12, math.MaxInt} {
 		h, p := grab(t, policy.Active)
 		err := h.scale(t.Context(), n, "")
-		if !errors.Is(err, errGuard) || outcome(err) != resultRefused {
+		if !errors.Is(err, errGuard) || outcome(err) != journal.Refused {
 			t.Errorf("%d: error %v, want the guard's", n, err)
 		}
 		if w := p.Writes(); len(w) != 0 {
@@ -71,7 +72,7 @@ func TestARefusalIsInTheEntry(t *testing.T) {
 	h, p := grab(t, policy.Active)
 	l := &loop{app: policy.App{Name: "web"}, grip: h, metrics: h.guard.metrics}
 	result, problem := l.act(t.Context(), decide.Decision{Action: decide.Grow, From: 2, To: 501, Apply: true}, "")
-	if result != resultRefused || !strings.Contains(problem, "ceiling of 500") || len(p.Writes()) != 0 {
+	if result != journal.Refused || !strings.Contains(problem, "ceiling of 500") || len(p.Writes()) != 0 {
 		t.Errorf("%s: %s; writes %+v", result, problem, p.Writes())
 	}
 }
@@ -127,7 +128,7 @@ func TestAPlatformThatHangsIsLeftAfterAWhile(t *testing.T) {
 			t.Errorf("status: error %v, want the deadline", err)
 		}
 		err := h.scale(t.Context(), 3, "")
-		if !errors.Is(err, context.DeadlineExceeded) || outcome(err) != resultUnknown {
+		if !errors.Is(err, context.DeadlineExceeded) || outcome(err) != journal.Unknown {
 			t.Errorf("scale: error %v, want the deadline, which leaves the outcome unknown", err)
 		}
 		if took := time.Since(begin); took != lookLimit+writeLimit {
@@ -138,13 +139,13 @@ func TestAPlatformThatHangsIsLeftAfterAWhile(t *testing.T) {
 
 func TestOutcomesAreToldApart(t *testing.T) {
 	tests := map[error]string{
-		nil:                      resultAccepted,
-		driver.ErrConflict:       resultConflict,
-		driver.ErrCapacity:       resultCapacity,
-		driver.ErrNotFound:       resultRefused,
-		driver.ErrRefused:        resultRefused,
-		context.DeadlineExceeded: resultUnknown,
-		errors.New("EOF"):        resultUnknown,
+		nil:                      journal.Accepted,
+		driver.ErrConflict:       journal.Conflict,
+		driver.ErrCapacity:       journal.Capacity,
+		driver.ErrNotFound:       journal.Refused,
+		driver.ErrRefused:        journal.Refused,
+		context.DeadlineExceeded: journal.Unknown,
+		errors.New("EOF"):        journal.Unknown,
 	}
 	for err, want := range tests {
 		if got := outcome(err); got != want {

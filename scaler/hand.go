@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // clockSlack is by how much the clock may go astray before the end of what was said
@@ -23,7 +24,7 @@ type hands struct {
 	log     *slog.Logger
 	metrics *handMetrics
 	// audit writes an act down for good, before it counts.
-	audit func(Act) error
+	audit func(journal.Act) error
 	wall  func() time.Time
 	clock func() time.Duration // since some moment; cannot be set
 	// replace writes the file: replaceFile.
@@ -44,13 +45,13 @@ type hands struct {
 // held is the last act of its aim. One that ends something is kept as well: the
 // other collector may still know what it ended.
 type held struct {
-	Act
+	journal.Act
 	Lasts time.Duration `json:"lasts"` // how long it was to count when it was said, in ns
 	since time.Duration // by hands.clock: when it began to count
 	left  time.Duration // how long it counts from then
 }
 
-func openHands(path string, wall func() time.Time, log *slog.Logger, audit func(Act) error, m *handMetrics) *hands {
+func openHands(path string, wall func() time.Time, log *slog.Logger, audit func(journal.Act) error, m *handMetrics) *hands {
 	began := time.Now()
 	return loadHands(&hands{
 		path: path, log: log, audit: audit, metrics: m,
@@ -60,25 +61,25 @@ func openHands(path string, wall func() time.Time, log *slog.Logger, audit func(
 
 // put takes an act as the last of its aim. It may count no longer than was meant
 // when it was said, however far back the clock is now.
-func (h *hands) put(a Act, lasts time.Duration) {
+func (h *hands) put(a journal.Act, lasts time.Duration) {
 	left := min(h.left(a), lasts, handMost)
 	if left <= 0 {
-		delete(h.acts, a.aims())
+		delete(h.acts, aimOf(a))
 		return
 	}
-	h.acts[a.aims()] = held{a, lasts, h.clock(), left}
+	h.acts[aimOf(a)] = held{a, lasts, h.clock(), left}
 }
 
 // left is how much longer an act counts, by the clock.
-func (h *hands) left(a Act) time.Duration { return a.ends().Sub(h.wall()) }
+func (h *hands) left(a journal.Act) time.Duration { return endOf(a).Sub(h.wall()) }
 
 // say lets an act count, once it is written down. What a crash would forget is
 // told, but counts.
-func (h *hands) say(a Act) (Act, error) {
+func (h *hands) say(a journal.Act) (journal.Act, error) {
 	h.saying.Lock()
 	defer h.saying.Unlock()
-	before, known, counts := h.known(a.aims())
-	ends := a.Verb == VerbResume || a.Verb == VerbRelease
+	before, known, counts := h.known(aimOf(a))
+	ends := a.Verb == journal.VerbResume || a.Verb == journal.VerbRelease
 	if ends && (!known || before.Verb == a.Verb || !counts) {
 		return a, errNothingToEnd
 	}
@@ -97,12 +98,12 @@ var errNothingToEnd = errors.New("there is nothing to end")
 // hear takes an act that was told to the other collector, unless a later one is
 // known, and tells whether it was taken. One that is over is taken only to end the
 // one before: the other, whose clock may be behind, tells of it again and again.
-func (h *hands) hear(a Act) bool {
+func (h *hands) hear(a journal.Act) bool {
 	h.saying.Lock()
 	defer h.saying.Unlock()
-	before, known, _ := h.known(a.aims())
+	before, known, _ := h.known(aimOf(a))
 	switch {
-	case known && !a.after(before):
+	case known && !supersedes(a, before):
 		return false
 	case !known && (h.left(a) <= 0 || h.full()):
 		return false
@@ -115,7 +116,7 @@ func (h *hands) hear(a Act) bool {
 }
 
 // known is the last act of an aim, and whether it still counts.
-func (h *hands) known(of aim) (a Act, known, counts bool) {
+func (h *hands) known(of aim) (a journal.Act, known, counts bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last, known := h.acts[of]
@@ -131,8 +132,8 @@ func (h *hands) full() bool {
 }
 
 // take lets an act count. h.saying is held.
-func (h *hands) take(a Act) {
-	a.Until = a.ends()
+func (h *hands) take(a journal.Act) {
+	a.Until = endOf(a)
 	h.mu.Lock()
 	h.put(a, a.Until.Sub(a.At))
 	h.behind = true
@@ -147,14 +148,14 @@ func (h *hands) take(a Act) {
 func (h *hands) remains(a held) time.Duration { return a.left - (h.clock() - a.since) }
 
 // current is what counts of an aim, with its end by the clock of now.
-func (h *hands) current(of aim) (Act, bool) {
+func (h *hands) current(of aim) (journal.Act, bool) {
 	a, ok := h.acts[of]
-	if !ok || a.Verb == VerbResume || a.Verb == VerbRelease {
-		return Act{}, false
+	if !ok || a.Verb == journal.VerbResume || a.Verb == journal.VerbRelease {
+		return journal.Act{}, false
 	}
 	left := h.remains(a)
 	if left <= 0 {
-		return Act{}, false
+		return journal.Act{}, false
 	}
 	if until := h.wall().Add(left); until.Sub(a.Until).Abs() > clockSlack {
 		h.log.Warn("the clock was set; what was said by hand ends when it was meant to", "policy", a.Policy, "act", string(a.Verb), "was", a.Until, "until", until)
@@ -167,9 +168,9 @@ func (h *hands) current(of aim) (Act, bool) {
 
 // Hand is what counts for a policy now, as it was told.
 type Hand struct {
-	Pause    *Act `json:"pause,omitempty"`     // of this policy
-	PauseAll *Act `json:"pause_all,omitempty"` // of all policies
-	Override *Act `json:"override,omitempty"`
+	Pause    *journal.Act `json:"pause,omitempty"`     // of this policy
+	PauseAll *journal.Act `json:"pause_all,omitempty"` // of all policies
+	Override *journal.Act `json:"override,omitempty"`
 }
 
 // of is what counts for a policy now.
@@ -181,8 +182,8 @@ func (h *hands) of(name string) (said Hand) {
 	}
 	for _, one := range []struct {
 		aim aim
-		to  **Act
-	}{{aim{name, true}, &said.Pause}, {aim{AllPolicies, true}, &said.PauseAll}, {aim{name, false}, &said.Override}} {
+		to  **journal.Act
+	}{{aim{name, true}, &said.Pause}, {aim{journal.AllPolicies, true}, &said.PauseAll}, {aim{name, false}, &said.Override}} {
 		if a, ok := h.current(one.aim); ok {
 			*one.to = &a
 		}
@@ -192,35 +193,35 @@ func (h *hands) of(name string) (said Hand) {
 
 // decided is what a decision is told of it.
 func (said Hand) decided() (d decide.Hand) {
-	for _, p := range []*Act{said.Pause, said.PauseAll} {
+	for _, p := range []*journal.Act{said.Pause, said.PauseAll} {
 		if p == nil {
 			continue
 		}
 		switch {
 		case d.Pause == "":
-			d.Pause, d.PauseUntil, d.PauseBy = p.Direction, p.Until, p.who()
+			d.Pause, d.PauseUntil, d.PauseBy = p.Direction, p.Until, speaker(*p)
 		case d.Pause == p.Direction:
 			if p.Until.After(d.PauseUntil) {
-				d.PauseUntil, d.PauseBy = p.Until, p.who()
+				d.PauseUntil, d.PauseBy = p.Until, speaker(*p)
 			}
 		default: // both, until one of them is over, when the next tick is told of the other
-			d.Pause, d.PauseBy = decide.PauseAll, d.PauseBy+"; "+p.who()
+			d.Pause, d.PauseBy = decide.PauseAll, d.PauseBy+"; "+speaker(*p)
 			if p.Until.Before(d.PauseUntil) {
 				d.PauseUntil = p.Until
 			}
 		}
 	}
 	if o := said.Override; o != nil {
-		d.Floor, d.Ceiling, d.Until, d.By = o.Floor, o.Ceiling, o.Until, o.who()
+		d.Floor, d.Ceiling, d.Until, d.By = o.Floor, o.Ceiling, o.Until, speaker(*o)
 	}
 	return d
 }
 
 // all are the acts that are known, ends among them, in a fixed order.
-func (h *hands) all() []Act {
+func (h *hands) all() []journal.Act {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var acts []Act
+	var acts []journal.Act
 	for _, a := range h.list() {
 		acts = append(acts, a.Act)
 	}

@@ -11,21 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
-
-// Verb is what a person may say about a policy.
-type Verb string
-
-// The verbs.
-const (
-	VerbPause    Verb = "pause"    // nothing happens in one direction, or in both
-	VerbResume   Verb = "resume"   // the end of a pause
-	VerbOverride Verb = "override" // a floor, a ceiling, or both
-	VerbRelease  Verb = "release"  // the end of an override
-)
-
-// AllPolicies stands for every policy, in a pause and in its end.
-const AllPolicies = "*"
 
 const (
 	// handDefault is how long a pause or an override lasts if nobody says.
@@ -37,39 +24,8 @@ const (
 	nameMost   = 100
 )
 
-// Act is what a person has said about a policy, and who that was: a line of the
-// audit log.
-type Act struct {
-	ID     string    `json:"id"`
-	At     time.Time `json:"at"`
-	Verb   Verb      `json:"act"`
-	Policy string    `json:"policy"` // AllPolicies for all
-
-	Direction decide.Pause `json:"direction,omitempty"` // of a pause
-	Floor     int          `json:"floor,omitempty"`     // of an override, in replicas; 0 for none
-	Ceiling   int          `json:"ceiling,omitempty"`
-	Until     time.Time    `json:"until,omitzero"` // of a pause or an override
-
-	// By is who it was: by the password or certificate that was asked for if
-	// Proven is set, else nothing but what they said.
-	By     string `json:"by"`
-	Proven bool   `json:"proven,omitempty"`
-	// Says is whom they said to be, if that is not what they have proven.
-	Says string `json:"says,omitempty"`
-	// From is the address of whoever connected.
-	From   string `json:"from,omitempty"`
-	Reason string `json:"reason"`
-
-	// Order tells which of two acts on the same thing came last, also when the
-	// clock has been set: milliseconds since 1970, or one more than that of the
-	// act before.
-	Order int64 `json:"order"`
-	// Peer is the other collector of a pair, if it was told there.
-	Peer string `json:"peer,omitempty"`
-}
-
-// who is the person in a decision's words: alice (flash sale).
-func (a Act) who() string {
+// speaker is the person in a decision's words: alice (flash sale).
+func speaker(a journal.Act) string {
 	name := a.By
 	if !a.Proven {
 		name += ", unproven"
@@ -77,15 +33,15 @@ func (a Act) who() string {
 	return fmt.Sprintf("%s (%s)", name, a.Reason)
 }
 
-// aims is what an act is about: there is one pause and one override of a policy,
+// aimOf is what an act is about: there is one pause and one override of a policy,
 // and the last act counts.
-func (a Act) aims() aim {
-	return aim{a.Policy, a.Verb == VerbPause || a.Verb == VerbResume}
+func aimOf(a journal.Act) aim {
+	return aim{a.Policy, a.Verb == journal.VerbPause || a.Verb == journal.VerbResume}
 }
 
-// ends is until when an act counts: one that ends another for as long as that could
+// endOf is until when an act counts: one that ends another for as long as that could
 // have counted.
-func (a Act) ends() time.Time {
+func endOf(a journal.Act) time.Time {
 	if a.Until.IsZero() {
 		return a.At.Add(handMost)
 	}
@@ -97,14 +53,14 @@ type aim struct {
 	pause  bool // or else the override
 }
 
-// after tells whether an act counts rather than another one on the same thing. Of
+// supersedes tells whether an act counts rather than another one on the same thing. Of
 // two that were said to two collectors at once, both choose the same.
-func (a Act) after(b Act) bool {
+func supersedes(a, b journal.Act) bool {
 	return a.Order > b.Order || a.Order == b.Order && a.ID > b.ID
 }
 
-// check finds what a person may not say, whatever the policy.
-func (a Act) check() error {
+// checkAct finds what a person may not say, whatever the policy.
+func checkAct(a journal.Act) error {
 	if err := checkText("reason", a.Reason, reasonMost); err != nil {
 		return err
 	}
@@ -112,11 +68,11 @@ func (a Act) check() error {
 		return err
 	}
 	switch a.Verb {
-	case VerbPause:
+	case journal.VerbPause:
 		if a.Direction != decide.PauseIn && a.Direction != decide.PauseOut && a.Direction != decide.PauseAll {
 			return fmt.Errorf("direction %q: want in, out or all", a.Direction)
 		}
-	case VerbOverride:
+	case journal.VerbOverride:
 		switch {
 		case a.Floor < 0 || a.Ceiling < 0:
 			return errors.New("floor and ceiling are numbers of replicas, above 0")
@@ -124,7 +80,7 @@ func (a Act) check() error {
 			return errors.New("an override needs a floor, a ceiling, or both")
 		case a.Ceiling > 0 && a.Floor > a.Ceiling:
 			return fmt.Errorf("a floor of %d is above the ceiling of %d", a.Floor, a.Ceiling)
-		case a.Policy == AllPolicies:
+		case a.Policy == journal.AllPolicies:
 			return errors.New("an override is of one policy: 10 replicas are much to one and nothing to another")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"io/fs"
 	"maps"
 	"os"
@@ -94,7 +95,7 @@ func (h *hands) unsaved() ([]byte, error) {
 		}
 		delete(h.acts, of)
 		h.behind = true
-		if a.Verb == VerbPause || a.Verb == VerbOverride {
+		if a.Verb == journal.VerbPause || a.Verb == journal.VerbOverride {
 			h.log.Info("what was told by hand is over", "act", string(a.Verb), "policy", a.Policy, "by", a.By)
 		}
 	}

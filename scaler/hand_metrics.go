@@ -5,6 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // handMetrics is what is said of what people have said.
@@ -39,13 +40,13 @@ func newHandMetrics(reg prometheus.Registerer) *handMetrics {
 			Help: "Requests to pause or override that came too fast one after the other.",
 		}),
 	}
-	for _, v := range []Verb{VerbPause, VerbResume, VerbOverride, VerbRelease} {
+	for _, v := range []journal.Verb{journal.VerbPause, journal.VerbResume, journal.VerbOverride, journal.VerbRelease} {
 		m.acts.WithLabelValues(string(v))
 	}
 	return m
 }
 
-func (m *handMetrics) said(a Act) { m.acts.WithLabelValues(string(a.Verb)).Inc() }
+func (m *handMetrics) said(a journal.Act) { m.acts.WithLabelValues(string(a.Verb)).Inc() }
 
 // show tells what counts now. Series of what does not are taken away one by one: a
 // scrape must not find those that stay missing.
@@ -57,13 +58,13 @@ func (m *handMetrics) show(acts map[aim]held) {
 	}
 	for of, a := range acts {
 		switch a.Verb {
-		case VerbPause:
+		case journal.VerbPause:
 			for _, d := range []decide.Pause{decide.PauseIn, decide.PauseOut} {
 				if a.Direction == d || a.Direction == decide.PauseAll {
 					set(m.paused, of.policy, string(d), 1)
 				}
 			}
-		case VerbOverride:
+		case journal.VerbOverride:
 			if a.Floor > 0 {
 				set(m.bounds, of.policy, "floor", float64(a.Floor))
 			}

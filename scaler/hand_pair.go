@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"time"
 )
 
@@ -28,8 +29,8 @@ const TalkPrefix = `{"acts":`
 // handFrame is a payload. Leads is for a collector of a version before this one,
 // which takes each payload for one about silences, and reads nothing else of it.
 type handFrame struct {
-	Acts  []Act `json:"acts"`
-	Leads bool  `json:"leads"`
+	Acts  []journal.Act `json:"acts"`
+	Leads bool          `json:"leads"`
 }
 
 // Talk shares with the other collector of a pair, by that name, what people have
@@ -85,7 +86,7 @@ func (s *Scaler) listenTo(peer string, tube Tube) error {
 		}
 		taken := false
 		for _, a := range f.Acts {
-			if err := a.sound(s.hands.wall()); err != nil {
+			if err := checkHeard(a, s.hands.wall()); err != nil {
 				s.log.Warn("what was told to the other collector is left out", "peer", peer, "policy", a.Policy, "act", string(a.Verb), "err", err)
 				continue
 			}
@@ -105,20 +106,20 @@ func (s *Scaler) listenTo(peer string, tube Tube) error {
 	}
 }
 
-// sound finds what cannot have been said to a collector that is in its right mind:
+// checkHeard finds what cannot have been said to a collector that is in its right mind:
 // another's mistake is not to be kept for ever.
-func (a Act) sound(now time.Time) error {
+func checkHeard(a journal.Act, now time.Time) error {
 	switch {
 	case a.Policy == "" || len(a.Policy) > nameMost || a.At.IsZero():
 		return fmt.Errorf("policy %.40q at %v", a.Policy, a.At)
-	case a.Verb != VerbPause && a.Verb != VerbResume && a.Verb != VerbOverride && a.Verb != VerbRelease:
+	case a.Verb != journal.VerbPause && a.Verb != journal.VerbResume && a.Verb != journal.VerbOverride && a.Verb != journal.VerbRelease:
 		return fmt.Errorf("unknown act %.40q", string(a.Verb))
 	case a.Until.Sub(a.At) > handMost+clockSlack:
 		return fmt.Errorf("it lasts until %v", a.Until)
 	case a.Order > now.Add(handMost).UnixMilli(), a.At.After(now.Add(handMost)):
 		return fmt.Errorf("its time %v is far ahead: set the clocks", a.At)
 	}
-	return a.check()
+	return checkAct(a)
 }
 
 // listen returns what is poked now and at each change.

@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"context"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"io"
 	"path/filepath"
 	"sync"
@@ -51,7 +52,7 @@ func connect(t *testing.T, a, b *Scaler) (end func()) {
 
 func TestWhatIsToldToOneOfAPairCountsOnBoth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := governed(t, open(t, JournalOptions{Dir: t.TempDir()})), governed(t, open(t, JournalOptions{Dir: t.TempDir()}))
+		a, b := governed(t, open(t, journal.Options{Dir: t.TempDir()})), governed(t, open(t, journal.Options{Dir: t.TempDir()}))
 		end := connect(t, a, b)
 		decodeAnswer(t, post(a, PausePath, `{"policy":"web","for":"1h","reason":"sale","by":"bob"}`, nil))
 		synctest.Wait()
@@ -59,7 +60,7 @@ func TestWhatIsToldToOneOfAPairCountsOnBoth(t *testing.T) {
 		if said == nil || said.Peer != "a" || said.By != "bob" {
 			t.Fatalf("the other knows %+v", said)
 		}
-		if acts, err := b.Acts(ActQuery{}); err != nil || len(acts) != 1 || acts[0].Peer != "a" {
+		if acts, err := b.Acts(journal.ActQuery{}); err != nil || len(acts) != 1 || acts[0].Peer != "a" {
 			t.Errorf("audit of the other: %+v %v", acts, err)
 		}
 		if again := loadHands(&hands{path: b.hands.path, log: b.log, metrics: newHandMetrics(nil), wall: time.Now, clock: func() time.Duration { return 0 }}); again.of("web").Pause == nil {
@@ -88,7 +89,7 @@ func TestWhatIsToldToOneOfAPairCountsOnBoth(t *testing.T) {
 				t.Errorf("%s: %+v %+v", name, web, checkout)
 			}
 		}
-		if acts, err := a.Acts(ActQuery{}); err != nil || len(acts) != 5 {
+		if acts, err := a.Acts(journal.ActQuery{}); err != nil || len(acts) != 5 {
 			t.Errorf("%d acts in the audit log, %v; want each once: %+v", len(acts), err, acts)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // clocks are a wall clock, which can be set, and the time that passes.
@@ -21,23 +22,23 @@ type clocks struct {
 func (c *clocks) pass(d time.Duration) { c.wall, c.passed = c.wall.Add(d), c.passed+d }
 
 // listening are hands with such clocks, and what they have told the audit.
-func (c *clocks) listening(path string) (h *hands, audited *[]Act) {
-	audited = new([]Act)
+func (c *clocks) listening(path string) (h *hands, audited *[]journal.Act) {
+	audited = new([]journal.Act)
 	return loadHands(&hands{
 		path: path, log: slog.New(slog.DiscardHandler), metrics: newHandMetrics(nil),
-		audit:   func(a Act) error { *audited = append(*audited, a); return nil },
+		audit:   func(a journal.Act) error { *audited = append(*audited, a); return nil },
 		wall:    func() time.Time { return c.wall },
 		clock:   func() time.Duration { return c.passed },
 		replace: replaceFile,
 	}), audited
 }
 
-func (c *clocks) act(verb Verb, policy string, lasts time.Duration) Act {
-	a := Act{At: c.wall, Verb: verb, Policy: policy, By: "alice", Reason: "test"}
+func (c *clocks) act(verb journal.Verb, policy string, lasts time.Duration) journal.Act {
+	a := journal.Act{At: c.wall, Verb: verb, Policy: policy, By: "alice", Reason: "test"}
 	switch verb {
-	case VerbPause:
+	case journal.VerbPause:
 		a.Direction = decide.PauseAll
-	case VerbOverride:
+	case journal.VerbOverride:
 		a.Floor = 5
 	}
 	if lasts > 0 {
@@ -46,7 +47,7 @@ func (c *clocks) act(verb Verb, policy string, lasts time.Duration) Act {
 	return a
 }
 
-func say(t *testing.T, h *hands, a Act) Act {
+func say(t *testing.T, h *hands, a journal.Act) journal.Act {
 	t.Helper()
 	a, err := h.say(a)
 	if err != nil {
@@ -78,7 +79,7 @@ func TestWhatWasSaidEndsWhenItWasMeantTo(t *testing.T) {
 			c := &clocks{wall: noon}
 			path := filepath.Join(t.TempDir(), "hand.json")
 			h, _ := c.listening(path)
-			say(t, h, c.act(VerbPause, "web", 2*time.Hour))
+			say(t, h, c.act(journal.VerbPause, "web", 2*time.Hour))
 			c.pass(time.Minute)
 			c.wall = c.wall.Add(tt.set)
 			if !strings.Contains(name, "not seen") {
@@ -118,23 +119,23 @@ func TestWhatWasSaidEndsWhenItWasMeantTo(t *testing.T) {
 func TestTheLastWordCounts(t *testing.T) {
 	c := &clocks{wall: noon}
 	h, audited := c.listening(filepath.Join(t.TempDir(), "hand.json"))
-	say(t, h, c.act(VerbPause, "web", time.Hour))
-	in := c.act(VerbPause, "web", 30*time.Minute)
+	say(t, h, c.act(journal.VerbPause, "web", time.Hour))
+	in := c.act(journal.VerbPause, "web", 30*time.Minute)
 	in.Direction = decide.PauseIn
 	say(t, h, in)
 	if p := h.of("web").Pause; p == nil || p.Direction != decide.PauseIn || !p.Until.Equal(noon.Add(30*time.Minute)) {
 		t.Errorf("pause %+v", p)
 	}
-	say(t, h, c.act(VerbOverride, "web", time.Hour))
+	say(t, h, c.act(journal.VerbOverride, "web", time.Hour))
 	if d := h.of("web").decided(); d.Pause != decide.PauseIn || d.Floor != 5 || d.By != "alice, unproven (test)" || d.PauseBy != d.By {
 		t.Errorf("decided %+v", d)
 	}
-	say(t, h, c.act(VerbResume, "web", 0))
+	say(t, h, c.act(journal.VerbResume, "web", 0))
 	if d := h.of("web").decided(); d.Pause != "" || d.Floor != 5 {
 		t.Errorf("after resume: %+v", d)
 	}
-	for _, verb := range []Verb{VerbResume, VerbRelease} {
-		if verb == VerbRelease {
+	for _, verb := range []journal.Verb{journal.VerbResume, journal.VerbRelease} {
+		if verb == journal.VerbRelease {
 			say(t, h, c.act(verb, "web", 0))
 		}
 		if _, err := h.say(c.act(verb, "web", 0)); !errors.Is(err, errNothingToEnd) {
@@ -152,7 +153,7 @@ func TestTheLastWordCounts(t *testing.T) {
 func TestAPauseOfAllIsOneOfEach(t *testing.T) {
 	c := &clocks{wall: noon}
 	h, _ := c.listening("")
-	in, out := c.act(VerbPause, AllPolicies, time.Hour), c.act(VerbPause, "web", 30*time.Minute)
+	in, out := c.act(journal.VerbPause, journal.AllPolicies, time.Hour), c.act(journal.VerbPause, "web", 30*time.Minute)
 	in.Direction, out.Direction = decide.PauseIn, decide.PauseOut
 	say(t, h, in)
 	say(t, h, out)
@@ -172,8 +173,8 @@ func TestWhatIsNotInTheAuditLogDoesNotCount(t *testing.T) {
 	c := &clocks{wall: noon}
 	h, _ := c.listening("")
 	full := errors.New("disk full")
-	h.audit = func(Act) error { return full }
-	if _, err := h.say(c.act(VerbPause, "web", time.Hour)); !errors.Is(err, full) {
+	h.audit = func(journal.Act) error { return full }
+	if _, err := h.say(c.act(journal.VerbPause, "web", time.Hour)); !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}
 	if h.of("web").Pause != nil {
@@ -185,7 +186,7 @@ func TestWhatARestartWouldForgetIsTold(t *testing.T) {
 	c := &clocks{wall: noon}
 	dir := filepath.Join(t.TempDir(), "gone")
 	h, _ := c.listening(filepath.Join(dir, "hand.json"))
-	if _, err := h.say(c.act(VerbPause, "web", time.Hour)); err != nil {
+	if _, err := h.say(c.act(journal.VerbPause, "web", time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.sweep(); err == nil || h.of("web").Pause == nil {
@@ -211,7 +212,7 @@ func TestAnUnreadableFileIsPutAside(t *testing.T) {
 			}
 			c := &clocks{wall: noon}
 			h, _ := c.listening(path)
-			say(t, h, c.act(VerbPause, "web", time.Hour))
+			say(t, h, c.act(journal.VerbPause, "web", time.Hour))
 			if aside, err := os.ReadFile(path + ".unreadable"); err != nil || string(aside) != text {
 				t.Errorf("aside: %q %v", aside, err)
 			}
@@ -225,16 +226,16 @@ func TestTheTwoOfAPairAgree(t *testing.T) {
 	a, b := &clocks{wall: noon}, &clocks{wall: noon.Add(-3 * time.Minute)} // whose clock is behind
 	one, _ := a.listening("")
 	other, audited := b.listening("")
-	paused := say(t, one, a.act(VerbPause, "web", time.Hour))
+	paused := say(t, one, a.act(journal.VerbPause, "web", time.Hour))
 	if !other.hear(paused) || other.of("web").Pause == nil {
 		t.Fatal("what one was told does not count on the other")
 	}
-	resumed := say(t, other, b.act(VerbResume, "web", 0)) // at an earlier time, by its clock
+	resumed := say(t, other, b.act(journal.VerbResume, "web", 0)) // at an earlier time, by its clock
 	if !one.hear(resumed) || one.of("web").Pause != nil {
 		t.Error("the later word does not count on the one with the later clock")
 	}
 	for _, h := range []*hands{one, other} {
-		for _, old := range []Act{paused, resumed} {
+		for _, old := range []journal.Act{paused, resumed} {
 			if h.hear(old) || h.of("web").Pause != nil {
 				t.Errorf("what is known already is taken: %+v", old)
 			}
@@ -246,9 +247,9 @@ func TestTheTwoOfAPairAgree(t *testing.T) {
 
 	// Two that were said at once are no tie.
 	b.wall = a.wall
-	x := say(t, one, a.act(VerbPause, "api", time.Hour))
-	y := say(t, other, b.act(VerbOverride, "api", time.Hour))
-	y.Verb, y.Direction, y.Floor, y.Order = VerbPause, decide.PauseIn, 0, x.Order
+	x := say(t, one, a.act(journal.VerbPause, "api", time.Hour))
+	y := say(t, other, b.act(journal.VerbOverride, "api", time.Hour))
+	y.Verb, y.Direction, y.Floor, y.Order = journal.VerbPause, decide.PauseIn, 0, x.Order
 	z := x
 	one.hear(y)
 	two, _ := b.listening("")
@@ -263,7 +264,7 @@ func TestTheTwoOfAPairAgree(t *testing.T) {
 func TestNoDecisionWaitsForADisk(t *testing.T) {
 	c := &clocks{wall: noon}
 	h, _ := c.listening(filepath.Join(t.TempDir(), "hand.json"))
-	say(t, h, c.act(VerbPause, "web", time.Hour))
+	say(t, h, c.act(journal.VerbPause, "web", time.Hour))
 	meanwhile := func(what string) {
 		t.Helper()
 		done := make(chan bool, 1)
@@ -277,12 +278,12 @@ func TestNoDecisionWaitsForADisk(t *testing.T) {
 			t.Fatalf("%s: a decision waits", what)
 		}
 	}
-	h.audit = func(Act) error { meanwhile("in say or hear, as it is audited"); return nil }
+	h.audit = func(journal.Act) error { meanwhile("in say or hear, as it is audited"); return nil }
 	h.replace = func(path string, data []byte) error {
 		meanwhile("in sweep, as it is saved")
 		return replaceFile(path, data)
 	}
-	said := say(t, h, c.act(VerbOverride, "web", time.Hour))
+	said := say(t, h, c.act(journal.VerbOverride, "web", time.Hour))
 	said.Policy, said.ID = "api", "x"
 	if !h.hear(said) {
 		t.Error("not taken")
@@ -301,12 +302,12 @@ func TestWhatIsSaidDuringASaveIsSavedAsWell(t *testing.T) {
 	h, _ := c.listening(filepath.Join(t.TempDir(), "hand.json"))
 	h.replace = func(path string, data []byte) error {
 		h.replace = replaceFile
-		if _, err := h.say(c.act(VerbPause, "api", time.Hour)); err != nil {
+		if _, err := h.say(c.act(journal.VerbPause, "api", time.Hour)); err != nil {
 			t.Error(err)
 		}
 		return replaceFile(path, data)
 	}
-	say(t, h, c.act(VerbPause, "web", time.Hour))
+	say(t, h, c.act(journal.VerbPause, "web", time.Hour))
 	if err := h.sweep(); err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +320,7 @@ func TestWhatIsOverIsNotTakenAgain(t *testing.T) {
 	a, b := &clocks{wall: noon}, &clocks{wall: noon.Add(-3 * time.Minute)} // whose clock is behind
 	one, audited := a.listening("")
 	other, _ := b.listening("")
-	paused := say(t, other, b.act(VerbPause, "web", time.Hour))
+	paused := say(t, other, b.act(journal.VerbPause, "web", time.Hour))
 	if !one.hear(paused) {
 		t.Fatal("not taken")
 	}
@@ -339,8 +340,8 @@ func TestWhatIsOverIsNotTakenAgain(t *testing.T) {
 		t.Errorf("%d acts in the audit log, want one", len(*audited))
 	}
 	// But over or not, the last word ends the one before.
-	say(t, one, a.act(VerbPause, "api", 24*time.Hour))
-	later := a.act(VerbPause, "api", time.Minute)
+	say(t, one, a.act(journal.VerbPause, "api", 24*time.Hour))
+	later := a.act(journal.VerbPause, "api", time.Minute)
 	later.ID, later.Order = "x", a.wall.UnixMilli()+1
 	a.pass(2 * time.Minute)
 	if !one.hear(later) || one.of("api").Pause != nil {

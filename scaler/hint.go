@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -14,7 +15,7 @@ func (s *Scaler) hint(app policy.App, o *decide.Observation) {
 }
 
 // audit writes down what a person has said.
-func (s *Scaler) audit(a Act) error {
+func (s *Scaler) audit(a journal.Act) error {
 	if s.journal == nil {
 		return nil
 	}

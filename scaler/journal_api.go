@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/plimsoll-io/plimsoll/internal/chain"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // JournalPath is where the chain of the journal is looked at.
@@ -22,7 +23,7 @@ func (s *Scaler) serveDecision(w http.ResponseWriter, r *http.Request) {
 	}
 	record, err := s.journal.Find(id)
 	switch {
-	case errors.Is(err, ErrNoEntry):
+	case errors.Is(err, journal.ErrNoEntry):
 		complain(w, http.StatusNotFound, "not_found", err)
 	case err != nil:
 		complain(w, http.StatusInternalServerError, "internal", err)

@@ -1,8 +1,8 @@
 package scaler
 
 import (
-	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +11,13 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/internal/chain"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
+	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
 func TestAWorkloadIsAskedForByAnyOfItsNames(t *testing.T) {
 	s := served(t)
-	targeted := func(name, target string, seconds int) Entry {
+	targeted := func(name, target string, seconds int) journal.Entry {
 		e := scaled(name, seconds)
 		e.Target = target
 		return e
@@ -29,7 +31,7 @@ func TestAWorkloadIsAskedForByAnyOfItsNames(t *testing.T) {
 		"?workload=shop_web":         {"shop out 7s..7s ×1"},
 		"?workload=hop_web":          nil,
 	} {
-		var entries []Entry
+		var entries []journal.Entry
 		if code, problem := get(t, s, DecisionsPath+form, &entries); code != http.StatusOK {
 			t.Errorf("%q: %d %s", form, code, problem)
 		}
@@ -41,16 +43,24 @@ func TestAWorkloadIsAskedForByAnyOfItsNames(t *testing.T) {
 
 func TestADecisionIsServedForReplay(t *testing.T) {
 	s := served(t)
-	app := loaded(t, replayed)[0]
+	text, err := os.ReadFile("journal/testdata/policies.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := policy.Parse("policies.yml", text, policy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := file.Apps[0]
 	var past decide.State
 	o := decide.Observation{Now: noon.Add(time.Minute), Desired: 3, Ready: 3}
 	_, d := decide.Next(app, past, o)
-	e := Entry{Policy: app.Name, Target: app.Target.String(), Mode: app.Mode, Observation: o, Decision: d, App: &app, State: &past}
+	e := journal.Entry{Policy: app.Name, Target: app.Target.String(), Mode: app.Mode, Observation: o, Decision: d, App: &app, State: &past}
 	s.keep(e)
 	e.Observation.Now = o.Now.Add(2 * time.Second)
 	_, e.Decision = decide.Next(app, past, e.Observation)
 	s.keep(e) // not written yet
-	var entries []Entry
+	var entries []journal.Entry
 	if code, problem := get(t, s, DecisionsPath+"?limit=2&inputs=true", &entries); code != http.StatusOK || len(entries) != 2 {
 		t.Fatal(code, problem, len(entries))
 	}
@@ -58,11 +68,11 @@ func TestADecisionIsServedForReplay(t *testing.T) {
 		if e.App == nil || e.State == nil {
 			t.Errorf("%s comes without its inputs", e.ID)
 		}
-		var r Record
+		var r journal.Record
 		if code, problem := get(t, s, DecisionsPath+"/"+e.ID, &r); code != http.StatusOK {
 			t.Fatal(code, problem)
 		}
-		if got, err := Replay(r); err != nil || !got.Same || r.Written != (i == 1) {
+		if got, err := journal.Replay(r); err != nil || !got.Same || r.Written != (i == 1) {
 			t.Errorf("%s: %+v, error %v", e.ID, got, err)
 		}
 	}
@@ -78,7 +88,7 @@ func TestADecisionIsServedForReplay(t *testing.T) {
 
 func TestTheChainIsLookedAtOnRequest(t *testing.T) {
 	s := served(t)
-	var v Verification
+	var v journal.Verification
 	if code, problem := get(t, s, JournalPath, &v); code != http.StatusOK || len(v.Breaks) != 0 || v.Entries == 0 {
 		t.Fatalf("%d %s %+v", code, problem, v)
 	}
@@ -92,47 +102,10 @@ func TestTheChainIsLookedAtOnRequest(t *testing.T) {
 	if code, problem := get(t, s, JournalPath+"?witness=1", nil); code != http.StatusBadRequest {
 		t.Errorf("%d %s", code, problem)
 	}
-	s.journal.checking.Lock()
-	if code, problem := get(t, s, JournalPath, nil); code != http.StatusServiceUnavailable {
-		t.Errorf("%d %s", code, problem)
-	}
-	s.journal.checking.Unlock()
 	s.journal = nil
 	for _, path := range []string{JournalPath, DecisionsPath + "/000000000"} {
 		if code, problem := get(t, s, path, nil); code != http.StatusNotFound || !strings.Contains(problem, "no journal") {
 			t.Errorf("%s: %d %s", path, code, problem)
 		}
-	}
-}
-
-func TestWhatPeopleSayIsInTheChain(t *testing.T) {
-	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
-	for i, policy := range []string{"web", "api", AllPolicies, "web"} {
-		record(t, j, scaled("web", i))
-		if err := j.RecordAct(Act{ID: string(rune('a' + i)), At: noon, Verb: VerbPause, Policy: policy, By: "ann", Reason: `"seq":1,"prev":"}`}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	again := open(t, JournalOptions{Dir: dir})
-	for q, want := range map[ActQuery]string{{}: "dcba", {Policy: "web"}: "dca", {Limit: 2}: "dc", {Policy: "api"}: "cb"} {
-		acts, err := again.Acts(q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		for _, a := range acts {
-			got += a.ID
-		}
-		if got != want {
-			t.Errorf("%+v: %s, want %s", q, got, want)
-		}
-	}
-	if v := verify(t, dir); v.Acts != 4 || v.Entries != 4 || len(v.Breaks) != 0 {
-		t.Errorf("%+v", v)
-	}
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(lines(t, dir)[3]), &m); err != nil || m["act"] == nil || m["hash"] == nil {
-		t.Errorf("%s: %v", lines(t, dir)[3], err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -88,7 +89,7 @@ func TestAWriteOfAnEarlierEpochIsRefusedByThePlatform(t *testing.T) {
 		}
 	})
 	err := h.scale(t.Context(), 3, "")
-	if !errors.Is(err, driver.ErrFenced) || outcome(err) != resultRefused {
+	if !errors.Is(err, driver.ErrFenced) || outcome(err) != journal.Refused {
 		t.Errorf("error %v, want ErrFenced, which is a refusal", err)
 	}
 	if w := p.Writes(); len(w) != 1 || w[0].Epoch != 8 {

@@ -1,7 +1,6 @@
 package scaler
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -26,7 +26,7 @@ type loop struct {
 	state   decide.State
 	boots   boots
 	hosts   hosts
-	queries []SignalQuery
+	queries []journal.SignalQuery
 	verdict string // last told to the log
 
 	// alone is a round for this policy alone.
@@ -41,7 +41,7 @@ type loop struct {
 	// foresight is how the forecast stands, in words.
 	foresight func() string
 	// keep takes the result of a tick.
-	keep func(Entry, decide.State)
+	keep func(journal.Entry, decide.State)
 }
 
 // run evaluates at each turn until ctx ends, and tells back when it has.
@@ -82,12 +82,12 @@ func (l *loop) tick(ctx context.Context, t turn) await {
 		if d.Apply && d.To != d.From {
 			e.Result, e.Err = l.act(ctx, d, v.rev)
 		}
-		if e.Result == resultConflict && attempt < maxAttempts {
+		if e.Result == journal.Conflict && attempt < maxAttempts {
 			l.metrics.conflicts.WithLabelValues(l.app.Name).Inc()
 			t.round = l.alone(ctx)
 			continue
 		}
-		if e.Result == resultAccepted {
+		if e.Result == journal.Accepted {
 			l.metrics.reacted(string(d.Action), t.news, time.Now())
 			l.boots.asked(v.Now, d.To)
 		}
@@ -95,9 +95,9 @@ func (l *loop) tick(ctx context.Context, t turn) await {
 		l.tell(e)
 		l.keep(e, next)
 		switch {
-		case e.Result == resultAccepted:
+		case e.Result == journal.Accepted:
 			return change
-		case e.Result == resultUnknown, v.Err == "" && (v.Starting > 0 || v.Ready < v.Desired):
+		case e.Result == journal.Unknown, v.Err == "" && (v.Starting > 0 || v.Ready < v.Desired):
 			return replicas
 		}
 		return nothing
@@ -119,20 +119,20 @@ func (l *loop) act(ctx context.Context, d decide.Decision, rev driver.Rev) (resu
 func outcome(err error) string {
 	switch {
 	case err == nil:
-		return resultAccepted
+		return journal.Accepted
 	case errors.Is(err, driver.ErrConflict):
-		return resultConflict
+		return journal.Conflict
 	case errors.Is(err, driver.ErrCapacity):
-		return resultCapacity
+		return journal.Capacity
 	case errors.Is(err, errGuard), errors.Is(err, driver.ErrFenced), errors.Is(err, driver.ErrRefused), errors.Is(err, driver.ErrNotFound):
-		return resultRefused
+		return journal.Refused
 	}
-	return resultUnknown
+	return journal.Unknown
 }
 
 // entry puts a decision together with all it was based on.
-func (l *loop) entry(v view, d decide.Decision, past decide.State) Entry {
-	e := Entry{
+func (l *loop) entry(v view, d decide.Decision, past decide.State) journal.Entry {
+	e := journal.Entry{
 		Policy:      l.app.Name,
 		Target:      l.app.Target.String(),
 		Mode:        l.app.Mode,
@@ -147,24 +147,15 @@ func (l *loop) entry(v view, d decide.Decision, past decide.State) Entry {
 	return e
 }
 
-// asked is what a policy's signals ask, and what they hold the answers against.
-func asked(app policy.App) []SignalQuery {
-	queries := make([]SignalQuery, len(app.Signals))
-	for i, s := range app.Signals {
-		queries[i] = SignalQuery{Signal: s.Name, Query: s.PromQL(app.Target), Goal: goal(s), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)}
-	}
-	return queries
-}
-
 // tell logs a change of verdict: a tick that says what the last one said is
 // told by metrics and journal alone.
-func (l *loop) tell(e Entry) {
+func (l *loop) tell(e journal.Entry) {
 	l.metrics.observe(e)
 	if e.Decision.Action == decide.Refuse {
 		l.metrics.refused.WithLabelValues(e.Policy, refusedSignal).Inc()
 	}
-	verdict := e.verdict()
-	if verdict == l.verdict && e.Result != resultAccepted {
+	verdict := e.Verdict()
+	if verdict == l.verdict && e.Result != journal.Accepted {
 		return
 	}
 	l.verdict = verdict
@@ -172,7 +163,7 @@ func (l *loop) tell(e Entry) {
 	log := l.log.With("policy", e.Policy, "workload", e.Target)
 	d := e.Decision
 	switch {
-	case e.Result == resultAccepted:
+	case e.Result == journal.Accepted:
 		log.Info("scaled", "from", d.From, "to", d.To, "why", d.Why())
 	case e.Result != "":
 		log.Warn("scaling failed", "from", d.From, "to", d.To, "result", e.Result, "err", e.Err)

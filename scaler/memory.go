@@ -2,8 +2,6 @@ package scaler
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,7 +118,7 @@ func (m *memory) recall(app policy.App, now time.Time) decide.State {
 	switch {
 	case !ok || p.State.Version != decide.StateVersion:
 		return decide.State{}
-	case p.Policy != fingerprint(app):
+	case p.Policy != app.Fingerprint():
 		return p.State.Edited()
 	}
 	state := p.State.Clone()
@@ -260,14 +258,4 @@ func replaceFile(path string, data []byte) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// fingerprint changes with anything in a policy.
-func fingerprint(app policy.App) string {
-	data, err := json.Marshal(app)
-	if err != nil {
-		return "" // an amount that is no number; no past fits such a policy
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
 }

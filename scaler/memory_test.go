@@ -36,7 +36,7 @@ func TestThePastSurvivesARestart(t *testing.T) {
 	past := watched(t, app)
 
 	m := openMemory(file, quiet)
-	m.remember("web", fingerprint(app), past)
+	m.remember("web", app.Fingerprint(), past)
 	if err := m.end(); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestThePastSurvivesARestart(t *testing.T) {
 func TestThePastOfAnotherPolicyDoesNotCount(t *testing.T) {
 	m := openMemory("", quiet)
 	app := policy.App{Name: "web", Min: 1, Max: 5}
-	m.remember("web", fingerprint(app), watched(t, app))
+	m.remember("web", app.Fingerprint(), watched(t, app))
 	for name, change := range map[string]func(*policy.App){
 		"another maximum": func(a *policy.App) { a.Max = 6 },
 		"another mode":    func(a *policy.App) { a.Mode = policy.Active },
@@ -94,7 +94,7 @@ func TestAStateOfAnotherVersionIsDropped(t *testing.T) {
 	app := policy.App{Name: "web"}
 	s := watched(t, app)
 	s.Version = decide.StateVersion + 1
-	m.remember("web", fingerprint(app), s)
+	m.remember("web", app.Fingerprint(), s)
 	if got := m.recall(app, noon); !cmp.Equal(got, decide.State{}) {
 		t.Errorf("recalls %+v, want a fresh start", got)
 	}
@@ -105,7 +105,7 @@ func TestAFailedSaveLeavesTheOldFile(t *testing.T) {
 	file := filepath.Join(dir, "state.json")
 	app := policy.App{Name: "web"}
 	m := openMemory(file, quiet)
-	m.remember("web", fingerprint(app), watched(t, app))
+	m.remember("web", app.Fingerprint(), watched(t, app))
 	if err := m.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestACrashIsTakenForAGapAndACleanEndIsNot(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "state.json")
 		past := watched(t, app)
 		m := openMemory(file, quiet)
-		m.remember("web", fingerprint(app), past)
+		m.remember("web", app.Fingerprint(), past)
 		if err := end(m); err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestAPolicyThatIsAwayForAWhileKeepsItsPast(t *testing.T) {
 	app := policy.App{Name: "web", Min: 1, Max: 5, Target: policy.Target{Driver: "swarm", Service: "shop_web"}}
 	past, seen := watched(t, app), target{Nodes: []string{"n1"}}
 	m := openMemory("", quiet)
-	m.remember("web", fingerprint(app), past)
+	m.remember("web", app.Fingerprint(), past)
 	m.learn(app.Target.String(), seen)
 
 	m.retain(nil, noon.Add(absence-time.Minute))

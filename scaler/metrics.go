@@ -8,16 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
-)
-
-// Results of an action; a label of metrics and a field of the journal.
-const (
-	resultAccepted = "accepted" // the platform took it
-	resultConflict = "conflict" // someone else changed the workload, three times over
-	resultRefused  = "refused"  // by the guard or by the platform: it cannot succeed
-	resultCapacity = "capacity" // the platform is full
-	resultUnknown  = "unknown"  // no answer, or one that says neither yes nor no
 )
 
 // metrics is what the scaler says of itself. What is not known has no series:
@@ -111,7 +103,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Entries that could not be written to the journal.",
 		}),
 	}
-	for _, t := range triggers {
+	for _, t := range journal.Triggers {
 		m.evaluated.WithLabelValues(string(t))
 	}
 	return m
@@ -151,7 +143,7 @@ func (m *metrics) reacted(direction string, n news, accepted time.Time) {
 }
 
 // observe tells what a tick saw and decided.
-func (m *metrics) observe(e Entry) {
+func (m *metrics) observe(e journal.Entry) {
 	m.ticks.WithLabelValues(e.Policy).Inc()
 	m.evaluated.WithLabelValues(string(e.Trigger)).Inc()
 	if e.Observation.Err != "" {

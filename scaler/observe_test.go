@@ -3,7 +3,6 @@ package scaler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -167,21 +166,4 @@ func TestAContainerWithoutAnAgeIsNoData(t *testing.T) {
 	if got.Err == "" || len(got.Samples) != 0 {
 		t.Errorf("reading %+v, want an error", got)
 	}
-}
-
-func ExampleExplain() {
-	var b strings.Builder
-	_ = Explain(&b, Entry{
-		Policy: "web", Target: "swarm/web", Mode: policy.Advise,
-		Observation: decide.Observation{Now: noon, Desired: 1, Ready: 1},
-		Decision:    decide.Decision{Action: decide.Grow, From: 1, To: 3}.Quote("cpu wants 3: 104% over 1 replica, 35% for each"),
-	})
-	fmt.Print(b.String())
-	// Output:
-	// web: would scale out from 1 to 3, but only advises
-	// cpu wants 3: 104% over 1 replica, 35% for each
-	//
-	// target    swarm/web, mode advise
-	// time      2026-11-21 12:00:00.000 UTC
-	// platform  1 asked for, 1 ready
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -68,7 +69,7 @@ const (
 
 // turn is one evaluation that is due.
 type turn struct {
-	trigger Trigger
+	trigger journal.Trigger
 	round   *round
 	news    news
 }
@@ -164,23 +165,23 @@ func (p *pulse) spacing() time.Duration {
 }
 
 // next is when the member is due, and why.
-func (m *member) next(spacing time.Duration) (at time.Time, why Trigger) {
-	at, why = m.beat, TriggerInterval
-	consider := func(t time.Time, trigger Trigger) {
+func (m *member) next(spacing time.Duration) (at time.Time, why journal.Trigger) {
+	at, why = m.beat, journal.TriggerInterval
+	consider := func(t time.Time, trigger journal.Trigger) {
 		if !t.IsZero() && !t.After(at) {
 			at, why = t, trigger
 		}
 	}
-	consider(m.poll, TriggerStarting)
+	consider(m.poll, journal.TriggerStarting)
 	if !m.news.arrived.IsZero() {
-		consider(up(later(m.news.arrived, m.last.Add(spacing)), coalesce), TriggerSample)
+		consider(up(later(m.news.arrived, m.last.Add(spacing)), coalesce), journal.TriggerSample)
 	}
-	consider(m.border, TriggerSchedule)
+	consider(m.border, journal.TriggerSchedule)
 	if !m.platform.IsZero() {
-		consider(later(m.platform, m.last.Add(coalesce)), TriggerPlatform)
+		consider(later(m.platform, m.last.Add(coalesce)), journal.TriggerPlatform)
 	}
 	at = later(at, m.free)
-	consider(m.asked, TriggerPolicy)
+	consider(m.asked, journal.TriggerPolicy)
 	return at, why
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -66,8 +67,8 @@ func TestASampleIsAnsweredWithinATenthOfASecond(t *testing.T) {
 			t.Errorf("reaction from the sample %v, want %v", got, took+0.3)
 		}
 		j := s.last()
-		if j.Trigger != TriggerSample {
-			t.Errorf("trigger %q, want %q", j.Trigger, TriggerSample)
+		if j.Trigger != journal.TriggerSample {
+			t.Errorf("trigger %q, want %q", j.Trigger, journal.TriggerSample)
 		}
 	})
 }
@@ -182,7 +183,7 @@ func TestWhatThePlatformTellsIsSeenAtOnce(t *testing.T) {
 		s.pass(time.Minute)
 		w.platform.Edit(web, 5)
 		s.pass(coalesce)
-		if e := s.last(); e.Observation.Desired != 5 || e.Trigger != TriggerPlatform {
+		if e := s.last(); e.Observation.Desired != 5 || e.Trigger != journal.TriggerPlatform {
 			t.Errorf("desired %d because of %s, want what someone asked for because the platform told", e.Observation.Desired, e.Trigger)
 		}
 	})
@@ -194,7 +195,7 @@ func TestWhileReplicasStartTheyAreLookedAtEachSecond(t *testing.T) {
 		s.pass(time.Minute)
 		w.platform.Edit(web, 5) // they take 20 s
 		s.pass(21 * time.Second)
-		if e := s.last(); e.Observation.Ready != 5 || e.Trigger != TriggerStarting {
+		if e := s.last(); e.Observation.Ready != 5 || e.Trigger != journal.TriggerStarting {
 			t.Errorf("%d ready, looked at because of %s", e.Observation.Ready, e.Trigger)
 		}
 		before := w.platform.Reads()
@@ -264,7 +265,7 @@ func TestAScheduleCountsFromItsFirstMoment(t *testing.T) {
 			t.Fatalf("%d writes before it begins", n)
 		}
 		s.pass(time.Millisecond)
-		if e := s.last(); s.replicas() != 6 || e.Trigger != TriggerSchedule {
+		if e := s.last(); s.replicas() != 6 || e.Trigger != journal.TriggerSchedule {
 			t.Errorf("%d replicas as it begins, last evaluated because of %s", s.replicas(), e.Trigger)
 		}
 	})
@@ -278,7 +279,7 @@ func TestAPolicyIsEvaluatedWhenItIsWoken(t *testing.T) {
 		s.scaler.wake("web")
 		s.scaler.wake("nobody")
 		s.pass(0)
-		if e := s.last(); s.replicas() != 8 || e.Trigger != TriggerPolicy {
+		if e := s.last(); s.replicas() != 8 || e.Trigger != journal.TriggerPolicy {
 			t.Errorf("%d replicas, last evaluated because of %s", s.replicas(), e.Trigger)
 		}
 	})

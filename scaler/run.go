@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -141,7 +142,7 @@ func (s *Scaler) loop(app policy.App) *loop {
 	if err != nil {
 		panic(err) // Reload has checked this very thing
 	}
-	mark, name, learnt := fingerprint(app), app.Target.String(), s.memory.learnt(app.Target)
+	mark, name, learnt := app.Fingerprint(), app.Target.String(), s.memory.learnt(app.Target)
 	l := &loop{
 		app:     app,
 		grip:    grip,
@@ -151,7 +152,7 @@ func (s *Scaler) loop(app policy.App) *loop {
 		state:   s.memory.recall(app, s.now()),
 		boots:   boots{took: slices.Clone(learnt.Boots)},
 		hosts:   hosts{nodes: slices.Clone(learnt.Nodes)},
-		queries: asked(app),
+		queries: journal.Queries(app),
 		alone:   func(ctx context.Context) *round { return s.round(ctx, []policy.App{app}) },
 		away:    func(node string) bool { return s.nodes != nil && s.nodes.Lost(node) },
 		frozen:  func(v vision) string { return s.breaker.see(app.Name, v, s.now()) },
@@ -159,13 +160,13 @@ func (s *Scaler) loop(app policy.App) *loop {
 
 		foresight: func() string { return s.ahead.says(app.Name) },
 	}
-	l.keep = func(e Entry, state decide.State) {
+	l.keep = func(e journal.Entry, state decide.State) {
 		s.memory.remember(app.Name, mark, state)
 		if !slices.Equal(l.boots.took, learnt.Boots) || !slices.Equal(l.hosts.nodes, learnt.Nodes) {
 			learnt = target{Boots: slices.Clone(l.boots.took), Nodes: slices.Clone(l.hosts.nodes)}
 			s.memory.learn(name, learnt)
 		}
-		if e.Result == resultAccepted || e.Result == resultUnknown {
+		if e.Result == journal.Accepted || e.Result == journal.Unknown {
 			s.save() // or a crash forgets why there are so many now, and shrinks
 		}
 		s.keep(e)
@@ -183,14 +184,14 @@ func (s *Scaler) dismiss(name string) {
 	if s.journal == nil {
 		return
 	}
-	if err := s.journal.end(name); err != nil {
+	if err := s.journal.End(name); err != nil {
 		s.metrics.journalErrors.Inc()
 		s.log.Error("decision not recorded", "policy", name, "err", err)
 	}
 }
 
 // keep takes the result of a tick.
-func (s *Scaler) keep(e Entry) {
+func (s *Scaler) keep(e journal.Entry) {
 	live := e
 	live.App, live.State = nil, nil // those are for the journal
 	s.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -31,7 +32,7 @@ type Options struct {
 	Drivers map[string]driver.Driver
 	// Journal keeps the decisions; nil keeps only the last one of each policy.
 	// Whoever opened it closes it, after Run.
-	Journal *Journal
+	Journal *journal.Journal
 	// StateFile keeps the past over restarts; empty keeps none.
 	StateFile string
 	// HandFile keeps pauses and overrides over restarts; empty keeps none.
@@ -69,7 +70,7 @@ type Lease interface {
 // Scaler evaluates policies. Its methods may be called concurrently.
 type Scaler struct {
 	query   Querier
-	journal *Journal
+	journal *journal.Journal
 	log     *slog.Logger
 	ceiling int
 	guard   *guard
@@ -89,7 +90,7 @@ type Scaler struct {
 
 	mu   sync.Mutex
 	apps []policy.App
-	last map[string]Entry // by policy: the last tick
+	last map[string]journal.Entry // by policy: the last tick
 }
 
 // New complains of what cannot work. It starts nothing.
@@ -115,13 +116,13 @@ func New(opts Options) (*Scaler, error) {
 		now:     opts.Now,
 		pulse:   newPulse(),
 		changed: make(chan struct{}, 1),
-		last:    make(map[string]Entry),
+		last:    make(map[string]journal.Entry),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if s.journal != nil {
-		s.journal.register(opts.Registerer)
+		s.journal.Register(opts.Registerer)
 	}
 	s.ahead = newAhead(opts.History, s.now, log, newAheadMetrics(opts.Registerer))
 	s.hands = openHands(opts.HandFile, s.now, log, s.audit, newHandMetrics(opts.Registerer))
@@ -186,9 +187,9 @@ func (s *Scaler) check(apps []policy.App) error {
 
 // Status is a policy and what became of it at its last tick.
 type Status struct {
-	Policy policy.App `json:"policy"`
-	Last   *Entry     `json:"last,omitempty"` // nil before the first tick
-	Hand   Hand       `json:"hand,omitzero"`  // what people have said
+	Policy policy.App     `json:"policy"`
+	Last   *journal.Entry `json:"last,omitempty"` // nil before the first tick
+	Hand   Hand           `json:"hand,omitzero"`  // what people have said
 	// Forecast is how the forecast stands; nil if the policy has none.
 	Forecast *Foresight `json:"forecast,omitempty"`
 }
@@ -209,13 +210,13 @@ func (s *Scaler) Policies() []Status {
 
 // Decisions returns entries of the journal, the newest first, beginning with
 // the last tick of each policy that is asked for.
-func (s *Scaler) Decisions(q JournalQuery) ([]Entry, error) {
+func (s *Scaler) Decisions(q journal.Query) ([]journal.Entry, error) {
 	s.mu.Lock()
-	q = q.named(s.apps)
+	q = q.Named(s.apps)
 	last := slices.Collect(maps.Values(s.last))
 	s.mu.Unlock()
 	if s.journal == nil {
-		return q.pick(last), nil
+		return q.Pick(last), nil
 	}
 	return s.journal.Read(q)
 }

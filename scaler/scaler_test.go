@@ -17,6 +17,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -257,7 +258,7 @@ func TestEndlessConflictsEnd(t *testing.T) {
 		}
 		s.set(100)
 		s.pass(time.Second)
-		if e := s.last(); e.Result != resultConflict || e.Attempts != maxAttempts {
+		if e := s.last(); e.Result != journal.Conflict || e.Attempts != maxAttempts {
 			t.Errorf("result %q after %d attempts, want conflict after %d", e.Result, e.Attempts, maxAttempts)
 		}
 		s.pass(2 * time.Second)
@@ -406,7 +407,7 @@ func TestABadReloadChangesNothing(t *testing.T) {
 
 func TestEveryTickHasAReason(t *testing.T) {
 	stage(t, 2, func(t *testing.T, w *world) {
-		j := open(t, JournalOptions{Dir: t.TempDir()})
+		j := open(t, journal.Options{Dir: t.TempDir()})
 		s := play(t, w, Options{Policies: []policy.App{holding(policy.Active)}, Journal: j})
 		for _, load := range []float64{20, 80, math.NaN(), 15, 200} {
 			s.set(load)
@@ -414,7 +415,7 @@ func TestEveryTickHasAReason(t *testing.T) {
 		}
 		s.end()
 		ticks := 0
-		entries := read(t, j, JournalQuery{Policy: "web", Limit: 1000})
+		entries := read(t, j, journal.Query{Policy: "web", Limit: 1000})
 		for _, e := range entries {
 			ticks += e.Ticks
 			if e.Decision.Why() == "" {
@@ -435,22 +436,28 @@ func TestEveryTickHasAReason(t *testing.T) {
 func TestEveryDecisionCanBeMadeAgain(t *testing.T) {
 	stage(t, 2, func(t *testing.T, w *world) {
 		dir := t.TempDir()
-		s := play(t, w, Options{Policies: []policy.App{holding(policy.Active)}, Journal: open(t, JournalOptions{Dir: dir})})
+		s := play(t, w, Options{Policies: []policy.App{holding(policy.Active)}, Journal: open(t, journal.Options{Dir: dir})})
 		s.pass(time.Minute)
 		s.set(75)
 		s.pass(10 * time.Second)
 		s.end()
 
-		j := open(t, JournalOptions{Dir: dir})
-		entries := read(t, j, JournalQuery{Policy: "web"})
-		if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Result == resultAccepted }) {
+		j := open(t, journal.Options{Dir: dir})
+		entries := read(t, j, journal.Query{Policy: "web"})
+		if !slices.ContainsFunc(entries, func(e journal.Entry) bool { return e.Result == journal.Accepted }) {
 			t.Error("no accepted change in the journal")
 		}
-		if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Ticks > 1 }) {
+		if !slices.ContainsFunc(entries, func(e journal.Entry) bool { return e.Ticks > 1 }) {
 			t.Error("no run in the journal")
 		}
 		for _, e := range entries {
-			again(t, j, e.ID)
+			record, err := j.Find(e.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := journal.Replay(record); err != nil || !got.Same {
+				t.Errorf("%s is made again as\n%s, error %v; recorded is\n%s", e.ID, got.Made, err, got.Recorded)
+			}
 		}
 	})
 }
@@ -466,7 +473,7 @@ func TestTheEndOfTheScalerDoesNotCutAWrite(t *testing.T) {
 		if s.replicas() != 6 {
 			t.Errorf("%d replicas, want the write to be finished", s.replicas())
 		}
-		if e := s.last(); e.Result != resultAccepted {
+		if e := s.last(); e.Result != journal.Accepted {
 			t.Errorf("result %q, want it recorded", e.Result)
 		}
 	})

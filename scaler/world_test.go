@@ -14,6 +14,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/fake"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -117,7 +118,7 @@ func (s *scene) pass(d time.Duration) {
 func (s *scene) replicas() int { return len(s.platform.Replicas(web)) }
 
 // last is the last tick of the policy web.
-func (s *scene) last() Entry {
+func (s *scene) last() journal.Entry {
 	s.t.Helper()
 	all := s.scaler.Policies()
 	if len(all) == 0 || all[0].Last == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -116,7 +117,7 @@ func BenchmarkPolicies(b *testing.B) {
 
 func (w *world) run(b *testing.B, n, replicas int, arrivals bool, warm, measured time.Duration, signals []policy.Signal) {
 	dir := b.TempDir()
-	journal, err := scaler.OpenJournal(scaler.JournalOptions{Dir: dir})
+	j, err := journal.Open(journal.Options{Dir: dir})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func (w *world) run(b *testing.B, n, replicas int, arrivals bool, warm, measured
 	reg := prometheus.NewRegistry()
 	s, err := scaler.New(scaler.Options{
 		Policies: w.policies(n, replicas, signals...), Query: w, Drivers: map[string]driver.Driver{"swarm": &w.platform},
-		Journal: journal, StateFile: dir + "/state.json", Registerer: reg,
+		Journal: j, StateFile: dir + "/state.json", Registerer: reg,
 		Watch: func(all []scaler.Watched) { watched <- all },
 	})
 	if err != nil {
@@ -165,7 +166,7 @@ func (w *world) run(b *testing.B, n, replicas int, arrivals bool, warm, measured
 			b.Error(err)
 		}
 	}
-	if err := journal.Close(); err != nil {
+	if err := j.Close(); err != nil {
 		b.Error(err)
 	}
 	bad := map[string]int{}

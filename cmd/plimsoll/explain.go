@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler"
+	"github.com/plimsoll-io/plimsoll/scaler/explain"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // explainCommand tells why a policy did or did not scale.
@@ -57,7 +59,7 @@ func (c *explainCommand) run(ctx context.Context) error {
 			fmt.Fprintln(c.stdout)
 			e.State = nil // what would have changed it is past, and takes its time to find
 		}
-		if err := scaler.Explain(c.stdout, e); err != nil {
+		if err := explain.Write(c.stdout, e); err != nil {
 			return err
 		}
 	}
@@ -77,13 +79,13 @@ func (c *explainCommand) nothing() error {
 }
 
 // entries are asked of a running collector, or read in the files of one.
-func (c *explainCommand) entries(ctx context.Context, at time.Time) (entries []scaler.Entry, err error) {
+func (c *explainCommand) entries(ctx context.Context, at time.Time) (entries []journal.Entry, err error) {
 	if c.dir != "" {
 		archive, err := c.archive()
 		if err != nil {
 			return nil, err
 		}
-		return archive.Read(scaler.JournalQuery{Workload: c.workload, To: at, Limit: c.last, Inputs: true})
+		return archive.Read(journal.Query{Workload: c.workload, To: at, Limit: c.last, Inputs: true})
 	}
 	form := url.Values{"workload": {c.workload}, "limit": {strconv.Itoa(c.last)}, "inputs": {"true"}}
 	if !at.IsZero() {

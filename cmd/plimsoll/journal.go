@@ -20,6 +20,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/internal/chain"
 	"github.com/plimsoll-io/plimsoll/scaler"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // journalSource is where decisions are read: of a running collector, or from the
@@ -35,12 +36,12 @@ func (s *journalSource) add(k *kingpin.CmdClause) {
 }
 
 // archive opens the files that --dir names.
-func (s *journalSource) archive() (*scaler.Archive, error) {
+func (s *journalSource) archive() (*journal.Archive, error) {
 	dir := s.dir
 	if in := filepath.Join(dir, "scaler", "journal"); isDir(in) {
 		dir = in
 	}
-	return scaler.OpenArchive(dir)
+	return journal.OpenArchive(dir)
 }
 
 // journalCommand makes decisions again, and looks at the chain they are in.
@@ -68,14 +69,14 @@ func (c *cli) journal() {
 }
 
 func (c *journalCommand) replay(ctx context.Context) error {
-	if !scaler.ValidID(c.id) {
+	if !journal.ValidID(c.id) {
 		return usage(fmt.Errorf("%q is no ID of a decision; those that plimsoll explain shows have 9 digits and letters", c.id))
 	}
 	record, err := c.find(ctx)
 	if err != nil {
 		return err
 	}
-	r, err := scaler.Replay(record)
+	r, err := journal.Replay(record)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (c *journalCommand) replay(ctx context.Context) error {
 	return nil
 }
 
-func (c *journalCommand) find(ctx context.Context) (record scaler.Record, err error) {
+func (c *journalCommand) find(ctx context.Context) (record journal.Record, err error) {
 	if c.dir == "" {
 		err = remote{c.url}.askOurs(ctx, http.MethodGet, scaler.DecisionsPath+"/"+c.id, nil, nil, &record)
 		return record, err
@@ -114,7 +115,7 @@ func (c *journalCommand) encode(v any) error {
 // programVersion is what the journal keeps beside what was decided.
 func programVersion() string { return cmp.Or(version.Version, "unknown") }
 
-func showReplayed(w io.Writer, r scaler.Replayed) error {
+func showReplayed(w io.Writer, r journal.Replayed) error {
 	if r.Same {
 		_, err := fmt.Fprintf(w, "%s %s: the same, byte for byte (%d bytes, made by version %s)\n", r.ID, r.Policy, len(r.Recorded), r.Program)
 		return err
@@ -191,7 +192,7 @@ func (c *journalCommand) verify(ctx context.Context) error {
 	return err
 }
 
-func (c *journalCommand) look(ctx context.Context, witness chain.Link) (v scaler.Verification, err error) {
+func (c *journalCommand) look(ctx context.Context, witness chain.Link) (v journal.Verification, err error) {
 	if c.dir == "" {
 		form := url.Values{}
 		if c.witness != "" {
@@ -207,7 +208,7 @@ func (c *journalCommand) look(ctx context.Context, witness chain.Link) (v scaler
 	return archive.Verify(witness), nil
 }
 
-func showVerified(w io.Writer, v scaler.Verification) error {
+func showVerified(w io.Writer, v journal.Verification) error {
 	for _, b := range v.Breaks {
 		where := b.Segment
 		if b.Line > 0 {

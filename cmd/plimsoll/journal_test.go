@@ -13,6 +13,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -25,10 +26,10 @@ func (unasked) Query(context.Context, string, time.Time, time.Duration) ([]scale
 
 // recorded is the data of a collector whose journal has some decisions of the
 // policy web, and its address.
-func recorded(t *testing.T) (data, address string, entries []scaler.Entry) {
+func recorded(t *testing.T) (data, address string, entries []journal.Entry) {
 	t.Helper()
 	data = t.TempDir()
-	journal, err := scaler.OpenJournal(scaler.JournalOptions{Dir: filepath.Join(data, "scaler", "journal"), Program: programVersion()})
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(data, "scaler", "journal"), Program: programVersion()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ apps:
 		past := state
 		var d decide.Decision
 		state, d = decide.Next(app, past, o)
-		err := journal.Record(scaler.Entry{
+		err := j.Record(journal.Entry{
 			Policy: app.Name, Target: app.Target.String(), Mode: app.Mode, Observation: o, Decision: d, App: &app, State: &past,
 		})
 		if err != nil {
@@ -63,16 +64,16 @@ apps:
 		}
 		now = now.Add(app.Interval)
 	}
-	if err := journal.Close(); err != nil {
+	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := scaler.New(scaler.Options{Query: unasked{}, Journal: journal})
+	s, err := scaler.New(scaler.Options{Query: unasked{}, Journal: j})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
-	entries, err = journal.Read(scaler.JournalQuery{})
+	entries, err = j.Read(journal.Query{})
 	if err != nil || len(entries) < 2 {
 		t.Fatalf("%d entries, error %v", len(entries), err)
 	}
@@ -91,7 +92,7 @@ func answered(t *testing.T, args ...string) (code int, out, problem string) {
 func TestTheCommandsOfTheDocumentOnExplainingWork(t *testing.T) {
 	data, address, entries := recorded(t)
 	_, said, _ := answered(t, "journal", "verify", "--url="+address, "--output=json")
-	var v scaler.Verification
+	var v journal.Verification
 	if err := json.Unmarshal([]byte(said), &v); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func TestExplainGoesBackToATime(t *testing.T) {
 	_, address, entries := recorded(t)
 	first := entries[len(entries)-1]
 	_, out, _ := answered(t, "explain", "web", "--url="+address, "--at="+first.At().Format(time.RFC3339Nano), "-o", "json")
-	var got []scaler.Entry
+	var got []journal.Entry
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -169,28 +170,28 @@ func TestADecisionThatComesOutDifferentlyIsShown(t *testing.T) {
 	data, _, entries := recorded(t)
 	// Another program would have written this, with seals of its own.
 	dir := filepath.Join(t.TempDir(), "journal")
-	journal, err := scaler.OpenJournal(scaler.JournalOptions{Dir: dir, Program: "0.0.1"})
+	j, err := journal.Open(journal.Options{Dir: dir, Program: "0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	archive, err := scaler.OpenArchive(filepath.Join(data, "scaler", "journal"))
+	archive, err := journal.OpenArchive(filepath.Join(data, "scaler", "journal"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := archive.Read(scaler.JournalQuery{Inputs: true})
+	all, err := archive.Read(journal.Query{Inputs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := all[0]
 	other.Decision.To = 7
-	if err := journal.Record(other); err != nil {
+	if err := j.Record(other); err != nil {
 		t.Fatal(err)
 	}
-	again, err := journal.Read(scaler.JournalQuery{})
+	again, err := j.Read(journal.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := journal.Close(); err != nil {
+	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
 	code, out, problem := answered(t, "replay", again[0].ID, "--dir="+dir)

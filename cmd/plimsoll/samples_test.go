@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/plimsoll-io/plimsoll/scaler"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -222,7 +223,7 @@ apps:
 	}()
 	end := time.After(time.Minute)
 	for v := 1.0; ; v++ {
-		if last := p.scaler.Policies()[0].Last; last != nil && last.Trigger == scaler.TriggerSample {
+		if last := p.scaler.Policies()[0].Last; last != nil && last.Trigger == journal.TriggerSample {
 			if r := last.Observation.Signals[0]; r.Err != "" || r.Samples[0].Value == 0 {
 				t.Errorf("it reads %+v", r)
 			}

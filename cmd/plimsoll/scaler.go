@@ -16,6 +16,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler"
 	"github.com/plimsoll-io/plimsoll/scaler/driver"
 	"github.com/plimsoll-io/plimsoll/scaler/driver/swarm"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -41,16 +42,16 @@ func (p *collectorParts) makeScaler() error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	journal, err := scaler.OpenJournal(scaler.JournalOptions{
+	decisions, err := journal.Open(journal.Options{
 		Dir: filepath.Join(dir, "journal"), MaxBytes: int64(p.flags.journalBytes), Program: programVersion(), Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	p.opened = append(p.opened, journal)
+	p.opened = append(p.opened, decisions)
 	p.scaler, err = scaler.New(scaler.Options{
 		Policies: apps, Query: p.asks(p.engine("scaler")), Drivers: map[string]driver.Driver{"swarm": p.platform},
-		StateFile: filepath.Join(dir, "state.json"), HandFile: filepath.Join(dir, "hand.json"), Journal: journal,
+		StateFile: filepath.Join(dir, "state.json"), HandFile: filepath.Join(dir, "hand.json"), Journal: decisions,
 		Who: p.server.User, History: p.remembers(),
 		Ceiling: p.flags.ceiling, Lease: p.mayScale(), Watch: p.waits(), Nodes: p.heard(),
 		Log: log, Registerer: p.registry,

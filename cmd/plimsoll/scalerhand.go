@@ -15,6 +15,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // scalerCommand lets a person have a say in what policies do.
@@ -112,8 +113,8 @@ func (c *scalerCommand) say(ctx context.Context, path string, req scaler.HandReq
 	case c.all && c.policy != "":
 		return usage(fmt.Errorf("--all is every policy: leave out %s, or --all", c.policy))
 	case c.all:
-		c.policy = scaler.AllPolicies
-	case c.policy == "" || c.policy == scaler.AllPolicies:
+		c.policy = journal.AllPolicies
+	case c.policy == "" || c.policy == journal.AllPolicies:
 		return usage(errors.New("name a policy, or say --all; see plimsoll scaler list"))
 	}
 	req.Policy, req.Reason, req.By = c.policy, c.reason, c.author
@@ -146,24 +147,24 @@ func (c *scalerCommand) say(ctx context.Context, path string, req scaler.HandReq
 }
 
 // sentence is an act in words: "web: floor 10 until 2026-11-21 22:00:00".
-func sentence(a scaler.Act) string {
+func sentence(a journal.Act) string {
 	name := plainLine(a.Policy)
-	if a.Policy == scaler.AllPolicies {
+	if a.Policy == journal.AllPolicies {
 		name = "all policies"
 	}
 	return name + ": " + deed(a)
 }
 
-func deed(a scaler.Act) string {
+func deed(a journal.Act) string {
 	text := ""
 	switch a.Verb {
-	case scaler.VerbPause:
+	case journal.VerbPause:
 		text = map[decide.Pause]string{decide.PauseIn: "nothing shrinks", decide.PauseOut: "nothing grows", decide.PauseAll: "paused"}[a.Direction]
-	case scaler.VerbResume:
+	case journal.VerbResume:
 		return "goes on"
-	case scaler.VerbRelease:
+	case journal.VerbRelease:
 		return "floor and ceiling are the policy's again"
-	case scaler.VerbOverride:
+	case journal.VerbOverride:
 		switch {
 		case a.Ceiling == 0:
 			text = fmt.Sprintf("floor %d", a.Floor)
@@ -206,7 +207,7 @@ func (c *scalerCommand) list(ctx context.Context) error {
 
 func writeHand(w io.Writer, said scaler.Hand) {
 	between := ""
-	for _, a := range []*scaler.Act{said.Pause, said.PauseAll, said.Override} {
+	for _, a := range []*journal.Act{said.Pause, said.PauseAll, said.Override} {
 		if a != nil {
 			fmt.Fprintf(w, "%s%s by %s: %s", between, deed(*a), plainLine(a.By), plainLine(a.Reason))
 			between = "; "
@@ -219,12 +220,12 @@ func (c *scalerCommand) audit(ctx context.Context) error {
 	if c.policy != "" {
 		form.Set("policy", c.policy)
 	}
-	var acts []scaler.Act
+	var acts []journal.Act
 	if err := (remote{c.url}).askOurs(ctx, http.MethodGet, scaler.AuditPath, form, nil, &acts); err != nil {
 		return err
 	}
 	if c.output == "json" {
-		return printJSON(c.stdout, append([]scaler.Act{}, acts...))
+		return printJSON(c.stdout, append([]journal.Act{}, acts...))
 	}
 	t := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	if len(acts) > 0 {
@@ -237,7 +238,7 @@ func (c *scalerCommand) audit(ctx context.Context) error {
 }
 
 // person is who acted, and how far that is known.
-func person(a scaler.Act) string {
+func person(a journal.Act) string {
 	switch {
 	case !a.Proven:
 		return a.By + " (unproven)"
@@ -247,7 +248,7 @@ func person(a scaler.Act) string {
 	return a.By
 }
 
-func source(a scaler.Act) string {
+func source(a journal.Act) string {
 	if a.Peer != "" {
 		return a.From + " by " + a.Peer
 	}

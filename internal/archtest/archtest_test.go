@@ -56,6 +56,8 @@ var mayImport = map[string][]string{
 	"scaler":                  {"scaler", "internal"},
 	"scaler/policy":           {"internal/conf"},
 	"scaler/decide":           {"scaler/policy"},
+	"scaler/journal":          {"scaler/decide", "scaler/policy", "internal/chain", "internal/linelog"},
+	"scaler/explain":          {"scaler/decide", "scaler/journal", "scaler/policy"},
 	"scaler/forecast":         {},
 	"scaler/backtest":         {"scaler/backtest", "scaler/decide", "scaler/policy"},
 	"scaler/backtest/history": {"scaler/backtest", "scaler/decide", "scaler/policy", "internal/bounded"},

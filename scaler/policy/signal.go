@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/conf"
@@ -108,6 +109,19 @@ type Signal struct {
 	// Back is how far the query looks back at most, not of the file: Load has it
 	// from the query. Use LookBack, which knows it of every source.
 	Back time.Duration `yaml:"-" json:"look_back,omitempty"`
+}
+
+// Goal is what the readings are held against, in words: "60%".
+func (s Signal) Goal() string {
+	switch s.Type {
+	case Threshold:
+		return "between " + s.Min.String() + " and " + s.Max.String()
+	case Steps:
+		return fmt.Sprintf("by its %d rows", len(s.Rows))
+	case Desired:
+		return "what it reads"
+	}
+	return s.Target.String()
 }
 
 // Coverage is the share of the ready replicas that a signal must hear before it

@@ -1,4 +1,6 @@
-package scaler
+// Package explain tells people why a workload is scaled or is not, from an entry of
+// the journal alone.
+package explain
 
 import (
 	"cmp"
@@ -9,13 +11,14 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
-// Explain writes an entry for people: what was done, why, every number on the
+// Write explains an entry for people: what was done, why, every number on the
 // way, and what would change it. Times are in UTC. An entry without App and State
 // is explained without the last of these.
-func Explain(w io.Writer, e Entry) error {
+func Write(w io.Writer, e journal.Entry) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", plain(e.Policy), headline(e))
 	why := table{}
@@ -30,16 +33,16 @@ func Explain(w io.Writer, e Entry) error {
 	}
 	t.row("time", when(e))
 	t.row("platform", platform(e.Observation))
-	explainCircumstances(&t, e)
+	circumstances(&t, e)
 	if e.Result != "" {
 		t.row("result", result(e))
 	}
 	b.WriteString(t.String())
 
-	explainSignals(&b, e)
-	explainStages(&b, e.Decision)
-	explainGates(&b, e.Decision)
-	explainChange(&b, e)
+	signals(&b, e)
+	stages(&b, e.Decision)
+	gates(&b, e.Decision)
+	change(&b, e)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("explain %s: %w", e.Policy, err)
 	}
@@ -47,7 +50,7 @@ func Explain(w io.Writer, e Entry) error {
 }
 
 // headline is the decision in a few words.
-func headline(e Entry) string {
+func headline(e journal.Entry) string {
 	d := e.Decision
 	move := fmt.Sprintf("scale %s from %d to %d", d.Action, d.From, d.To)
 	switch {
@@ -63,13 +66,13 @@ func headline(e Entry) string {
 		return "would " + move + ", but another collector leads"
 	case e.Result == "":
 		return "would " + move
-	case e.Result != resultAccepted:
+	case e.Result != journal.Accepted:
 		return move + ": not done"
 	}
 	return move
 }
 
-func when(e Entry) string {
+func when(e journal.Entry) string {
 	at := e.At().UTC().Format("2006-01-02 15:04:05.000 UTC")
 	if e.Trigger != "" {
 		at += ", on " + string(e.Trigger)
@@ -100,8 +103,8 @@ func platform(o decide.Observation) string {
 	return s
 }
 
-// explainCircumstances tells what took part besides the signals.
-func explainCircumstances(t *table, e Entry) {
+// circumstances tells what took part besides the signals.
+func circumstances(t *table, e journal.Entry) {
 	o := e.Observation
 	if h := o.Hand; h.Pause != "" && o.Now.Before(h.PauseUntil) {
 		t.row("by hand", fmt.Sprintf("paused (%s) until %s by %s", h.Pause, stamp(o.Now, h.PauseUntil), cmp.Or(h.PauseBy, "someone")))
@@ -144,7 +147,7 @@ func stamp(now, at time.Time) string {
 
 // amountOf is a load of a signal in its unit; of the first of them if it has no
 // name.
-func amountOf(e Entry, signal string, load float64) policy.Amount {
+func amountOf(e journal.Entry, signal string, load float64) policy.Amount {
 	a := policy.Amount{Value: load, Unit: policy.Plain}
 	for _, q := range e.Queries {
 		if q.Signal == signal || signal == "" {
@@ -155,7 +158,7 @@ func amountOf(e Entry, signal string, load float64) policy.Amount {
 	return a
 }
 
-func result(e Entry) string {
+func result(e journal.Entry) string {
 	s := e.Result
 	if e.Err != "" {
 		s += ": " + e.Err
@@ -166,8 +169,8 @@ func result(e Entry) string {
 	return s
 }
 
-// explainSignals lists what each signal said beside what it is held against.
-func explainSignals(b *strings.Builder, e Entry) {
+// signals lists what each signal said beside what it is held against.
+func signals(b *strings.Builder, e journal.Entry) {
 	if len(e.Queries) == 0 {
 		return
 	}
@@ -200,7 +203,7 @@ func ownReading(app *policy.App, signal string) string {
 }
 
 // said sums up a signal's samples.
-func said(o decide.Observation, q SignalQuery) string {
+func said(o decide.Observation, q journal.SignalQuery) string {
 	for _, r := range o.Signals {
 		if r.Signal != q.Signal {
 			continue
@@ -246,9 +249,9 @@ func summary(now time.Time, samples []decide.Sample, unit policy.Unit) string {
 	return fmt.Sprintf("%d replicas, mean %s, from %s to %s, up to %v old", len(samples), mean, amount(low), amount(high), age)
 }
 
-// explainStages lists the way from one number to the other. An arrow marks the
+// stages lists the way from one number to the other. An arrow marks the
 // stages that changed it against its will.
-func explainStages(b *strings.Builder, d decide.Decision) {
+func stages(b *strings.Builder, d decide.Decision) {
 	if len(d.Stages) == 0 {
 		return
 	}
@@ -271,7 +274,7 @@ func explainStages(b *strings.Builder, d decide.Decision) {
 	}
 }
 
-func explainGates(b *strings.Builder, d decide.Decision) {
+func gates(b *strings.Builder, d decide.Decision) {
 	if len(d.Gates) == 0 {
 		return
 	}
@@ -285,17 +288,4 @@ func explainGates(b *strings.Builder, d decide.Decision) {
 		t.row(name, string(g.Reason.Code), g.Reason.String())
 	}
 	b.WriteString(t.String())
-}
-
-// goal is what a signal's readings are held against, as the policy has it.
-func goal(s policy.Signal) string {
-	switch s.Type {
-	case policy.Threshold:
-		return "between " + s.Min.String() + " and " + s.Max.String()
-	case policy.Steps:
-		return fmt.Sprintf("by its %d rows", len(s.Rows))
-	case policy.Desired:
-		return "what it reads"
-	}
-	return s.Target.String()
 }

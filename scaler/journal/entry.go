@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"cmp"
@@ -7,6 +7,16 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
+)
+
+// Results of a tick that asked the platform for another number; a label of
+// metrics, too.
+const (
+	Accepted = "accepted" // the platform took it
+	Conflict = "conflict" // someone else changed the workload, three times over
+	Refused  = "refused"  // by the guard or by the platform: it cannot succeed
+	Capacity = "capacity" // the platform is full
+	Unknown  = "unknown"  // no answer, or one that says neither yes nor no
 )
 
 // Entry is a decision with all it was based on: what the journal keeps, what
@@ -30,8 +40,8 @@ type Entry struct {
 	// Queries are the PromQL behind each signal, in the order of the policy.
 	Queries []SignalQuery `json:"queries,omitempty"`
 
-	// Result is accepted, conflict, refused, capacity or unknown if the
-	// platform was asked for another number, else empty.
+	// Result is one of the above if the platform was asked for another number,
+	// else empty.
 	Result string `json:"result,omitempty"`
 	// Err is what the platform or the guard answered if the result is not
 	// accepted.
@@ -70,11 +80,12 @@ type SignalQuery struct {
 	Unit policy.Unit `json:"unit,omitempty"`
 }
 
-// signalQueries are what the signals of a policy ask.
-func signalQueries(app policy.App) []SignalQuery {
+// Queries are what the signals of a policy ask, and what they hold the answers
+// against.
+func Queries(app policy.App) []SignalQuery {
 	queries := make([]SignalQuery, len(app.Signals))
 	for i, s := range app.Signals {
-		queries[i] = SignalQuery{Signal: s.Name, Query: s.PromQL(app.Target), Goal: goal(s), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)}
+		queries[i] = SignalQuery{Signal: s.Name, Query: s.PromQL(app.Target), Goal: s.Goal(), Unit: cmp.Or(s.Target.Unit, s.Max.Unit)}
 	}
 	return queries
 }
@@ -82,9 +93,9 @@ func signalQueries(app policy.App) []SignalQuery {
 // At is the time of the entry's last tick.
 func (e Entry) At() time.Time { return e.Observation.Now }
 
-// verdict is what makes two entries equal for the journal: everything in them
+// Verdict is what makes two entries equal for the journal: everything in them
 // that is not a measured number.
-func (e Entry) verdict() string {
+func (e Entry) Verdict() string {
 	d := e.Decision
 	v := []any{e.Mode, d.Action, d.From, d.To, e.Observation.Err != "", e.Result}
 	for _, r := range e.Observation.Signals {

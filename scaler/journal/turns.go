@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"errors"
@@ -39,10 +39,10 @@ type run struct {
 // enough. What e points to must not change afterwards.
 func (j *Journal) Record(e Entry) error {
 	err := j.take(e)
-	if e.Result == resultAccepted {
+	if e.Result == Accepted {
 		err = errors.Join(err, j.sync())
 	}
-	return wrapJournal(err)
+	return wrap(err)
 }
 
 // take is Record but for the power cut.
@@ -52,14 +52,14 @@ func (j *Journal) take(e Entry) error {
 
 	e.Since, e.Ticks = e.At(), 1
 	t := j.turns[e.Policy]
-	verdict := e.verdict()
+	verdict := e.Verdict()
 	i := slices.IndexFunc(t, func(r run) bool { return r.verdict == verdict })
-	if i >= 0 && e.Result != resultAccepted {
+	if i >= 0 && e.Result != Accepted {
 		t.lengthen(i, e, j.nextID)
 		return j.flush(e.Policy, e.At())
 	}
 	var errs []error
-	if e.Result == resultAccepted || len(t) == mostRuns || len(t) > 0 && t[0].entry.Decision.From != e.Decision.From {
+	if e.Result == Accepted || len(t) == mostRuns || len(t) > 0 && t[0].entry.Decision.From != e.Decision.From {
 		errs = append(errs, j.flush(e.Policy, time.Time{}))
 		t = nil
 	}
@@ -100,11 +100,11 @@ func (j *Journal) flush(name string, then time.Time) error {
 	return errors.Join(errs...)
 }
 
-// end forgets a policy that is no more, once all of it is written.
-func (j *Journal) end(name string) error {
+// End forgets a policy that is no more, once all of it is written.
+func (j *Journal) End(name string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.flush(name, time.Time{})
 	delete(j.turns, name)
-	return wrapJournal(err)
+	return wrap(err)
 }

@@ -1,10 +1,11 @@
-package scaler
+package journal
 
 import (
 	"encoding/json"
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -41,50 +42,14 @@ func again(t *testing.T, j *Journal, id string) {
 	}
 }
 
-// replayed are policies with all that a decision may go by.
-const replayed = `
-version: plimsoll.scaler/v1
-apps:
-- name: web
-  mode: active
-  target: {driver: swarm, service: shop_web}
-  min: 2
-  max: 40
-  signals:
-  - {name: cpu, source: cpu, of: limit, target: 60%, saturation: {above: 95%, boost: 3}}
-  - {name: rps, source: query, query: 'sum(rate(http_requests_total{job=~"a<b&c"}[10s]))', target: 250}
-  panic: {threshold: 1.5, hold: 30s, max_add: 60}
-  fallback: {after: 30s, action: max, replicas: 6}
-  budget: {changes: 30, window: 10m}
-  in: {window: 20s, cooldown: 10s, settle: off, rate: [{percent: 50%, replicas: 2, per: 20s}]}
-  out: {window: 4s, rate: [{replicas: 3, per: 15s}]}
-  schedules:
-  - {name: evening, cron: "30 19 * * *", duration: 3h, tz: Asia/Shanghai, floor: 9, ramp: 10m}
-  - {name: night, cron: "5 12 * * *", duration: 3m, tz: America/New_York, ceiling: 5}
-  - {name: once, at: "2026-11-21T14:01:00+02:00", duration: 1m, exact: 7}
-- name: steps
-  mode: advise
-  target: {driver: swarm, service: shop_steps}
-  min: 1
-  max: 20
-  in: {window: 20s, settle: 10s}
-  signals:
-  - {name: depth, type: threshold, source: query, query: 'max(depth)', max: 0.85, min: 0.30, step_out: 2, step_in: 1, window: 6s, samples: 2}
-  - {name: p99, type: steps, source: query, query: 'p99', rows: [{above: 0.4, add: 20%}, {above: 0.8, add: 50%}, {below: 0.1, remove: 1}]}
-- name: given
-  mode: paused
-  target: {driver: swarm, service: shop_given}
-  min: 1
-  max: 20
-  in: {window: 20s}
-  signals:
-  - {name: number, type: desired, source: query, query: 'scalar(wanted)'}
-`
-
-// loaded are the policies of a text, as the loader makes them.
-func loaded(t *testing.T, text string) []policy.App {
+// loaded are policies with all that a decision may go by, as the loader makes them.
+func loaded(t *testing.T) []policy.App {
 	t.Helper()
-	file, err := policy.Parse("policies.yml", []byte(text), policy.Options{})
+	text, err := os.ReadFile("testdata/policies.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := policy.Parse("policies.yml", text, policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,10 +118,10 @@ func chance(r *rand.Rand, app policy.App, now time.Time, desired int, load float
 // a decision is enough to make it again.
 func TestAnyDecisionIsMadeAgainByteForByte(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir, Program: "test"})
+	j := open(t, Options{Dir: dir, Program: "test"})
 	r := rand.New(rand.NewPCG(7, 11))
 	moved, kinds := 0, map[decide.Action]int{}
-	for _, app := range loaded(t, replayed) {
+	for _, app := range loaded(t) {
 		state, now, desired := decide.State{}, noon, 3
 		for i := range 1500 {
 			now = now.Add(2 * time.Second)
@@ -175,7 +140,7 @@ func TestAnyDecisionIsMadeAgainByteForByte(t *testing.T) {
 			state = next
 			e := Entry{Policy: app.Name, Target: app.Target.String(), Mode: app.Mode, Observation: o, Decision: d, App: &app, State: &past}
 			if d.Apply {
-				e.Result = resultAccepted
+				e.Result = Accepted
 			}
 			if d.To != d.From && o.Err == "" {
 				desired = d.To // where the policy only advises, somebody obeys
@@ -188,7 +153,7 @@ func TestAnyDecisionIsMadeAgainByteForByte(t *testing.T) {
 	if moved < 40 || kinds[decide.Refuse] == 0 || kinds[decide.Shrink] < 10 || kinds[decide.Grow] < 10 {
 		t.Fatalf("%d changes, actions %v: too little happened", moved, kinds)
 	}
-	entries := read(t, j, JournalQuery{Limit: 1 << 20})
+	entries := read(t, j, Query{Limit: 1 << 20})
 	for i, e := range entries {
 		if i%50 == 0 {
 			again(t, j, e.ID)
@@ -225,14 +190,14 @@ func TestAnyDecisionIsMadeAgainByteForByte(t *testing.T) {
 
 func TestADecisionOfAnotherProgramShowsWhereItDiffers(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir, Program: "0.0.1"})
-	app := loaded(t, replayed)[0]
+	j := open(t, Options{Dir: dir, Program: "0.0.1"})
+	app := loaded(t)[0]
 	past := decide.State{}
 	o := chance(rand.New(rand.NewPCG(1, 2)), app, noon, 3, 3)
 	_, d := decide.Next(app, past, o)
 	d.To++ // as another program would have it
 	record(t, j, Entry{Policy: app.Name, Mode: app.Mode, Observation: o, Decision: d, App: &app, State: &past})
-	r, err := j.Find(read(t, j, JournalQuery{})[0].ID)
+	r, err := j.Find(read(t, j, Query{})[0].ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,12 +212,12 @@ func TestADecisionOfAnotherProgramShowsWhereItDiffers(t *testing.T) {
 
 func TestWhatCannotBeMadeAgainIsSaid(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
-	app := loaded(t, replayed)[0]
+	j := open(t, Options{Dir: dir})
+	app := loaded(t)[0]
 	e := hold("web", 0)
 	e.App, e.State = &app, &decide.State{}
 	record(t, j, e, hold("blank", 1))
-	entries := read(t, j, JournalQuery{})
+	entries := read(t, j, Query{})
 	web, err := j.Find(entries[1].ID)
 	if err != nil {
 		t.Fatal(err)
@@ -285,8 +250,8 @@ func TestWhatCannotBeMadeAgainIsSaid(t *testing.T) {
 // whose load goes up and down once, with noise in it.
 func TestHowFarAJournalReachesBack(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir, MaxBytes: 2 << 20}) // so that some of it is packed
-	app := loaded(t, replayed)[0]
+	j := open(t, Options{Dir: dir, MaxBytes: 2 << 20}) // so that some of it is packed
+	app := loaded(t)[0]
 	app.Schedules = nil
 	app.Interval, app.In.Window, app.Out.Window = 10*time.Second, 5*time.Minute, 0
 	r := rand.New(rand.NewPCG(3, 4))
@@ -308,7 +273,7 @@ func TestHowFarAJournalReachesBack(t *testing.T) {
 		state = next
 		e := Entry{Policy: app.Name, Target: app.Target.String(), Mode: app.Mode, Observation: o, Decision: d, App: &app, State: &past}
 		if d.Apply {
-			desired, e.Result = d.To, resultAccepted
+			desired, e.Result = d.To, Accepted
 			changes++
 		}
 		record(t, j, e)
@@ -322,7 +287,7 @@ func TestHowFarAJournalReachesBack(t *testing.T) {
 			text += int64(len(line.Text)) + 1
 		}
 	}
-	for i, e := range read(t, j, JournalQuery{Limit: 1 << 20}) {
+	for i, e := range read(t, j, Query{Limit: 1 << 20}) {
 		if i%20 == 0 {
 			again(t, j, e.ID) // packed or not
 		}

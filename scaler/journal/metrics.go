@@ -1,13 +1,13 @@
-package scaler
+package journal
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// register makes what the journal says of itself. The number of its last line is
+// Register makes what the journal says of itself. The number of its last line is
 // a witness: it never falls, and the samples of it are in another place.
-func (j *Journal) register(reg prometheus.Registerer) {
+func (j *Journal) Register(reg prometheus.Registerer) {
 	auto := promauto.With(reg)
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plimsoll_scaler_journal_bytes", Help: "What the journal of decisions takes on disk.",

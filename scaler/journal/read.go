@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
-// JournalQuery selects entries. The zero value selects the last 100.
-type JournalQuery struct {
+// Query selects entries. The zero value selects the last 100.
+type Query struct {
 	Policy string // all if empty
 	// Workload is a policy, or else what one scales: "swarm/shop_web" or
 	// "shop_web"; all if empty.
@@ -30,15 +30,15 @@ type JournalQuery struct {
 	Inputs bool
 }
 
-func (q JournalQuery) matches(e Entry) bool {
+func (q Query) matches(e Entry) bool {
 	return (q.Policy == "" || e.Policy == q.Policy) &&
 		(q.Workload == "" || e.Policy == q.Workload || scales(e.Target, q.Workload)) &&
 		(q.From.IsZero() || !e.At().Before(q.From)) &&
 		(q.To.IsZero() || !e.Since.After(q.To))
 }
 
-// named asks for the policy that a query's workload means, of those in force.
-func (q JournalQuery) named(apps []policy.App) JournalQuery {
+// Named asks for the policy that a query's workload means, of those in force.
+func (q Query) Named(apps []policy.App) Query {
 	if q.Workload == "" {
 		return q
 	}
@@ -57,8 +57,8 @@ func scales(target, workload string) bool {
 	return target == workload || strings.HasSuffix(target, "/"+workload)
 }
 
-// pick returns those entries that q selects, as q asks for them.
-func (q JournalQuery) pick(entries []Entry) []Entry {
+// Pick returns those entries that q selects, as q asks for them.
+func (q Query) Pick(entries []Entry) []Entry {
 	found := slices.DeleteFunc(entries, func(e Entry) bool { return !q.matches(e) })
 	slices.SortStableFunc(found, func(a, b Entry) int {
 		if !q.To.IsZero() { // of those that take turns, the one that began last
@@ -104,7 +104,7 @@ func (j *Journal) archive() *Archive {
 
 // Read returns the entries that q selects, the newest first, also those that are
 // not written yet.
-func (j *Journal) Read(q JournalQuery) ([]Entry, error) {
+func (j *Journal) Read(q Query) ([]Entry, error) {
 	j.reading.Lock()
 	defer j.reading.Unlock()
 	// Listed first: a run that is written in between is found in both, and an
@@ -121,7 +121,7 @@ func (j *Journal) Read(q JournalQuery) ([]Entry, error) {
 			found = append(found, e)
 		}
 	}
-	return q.pick(found), nil
+	return q.Pick(found), nil
 }
 
 // running are the entries that are not written yet.
@@ -135,7 +135,7 @@ func (j *Journal) running() (entries []Entry) {
 			}
 			e := r.entry
 			if e.Queries == nil && e.App != nil {
-				e.Queries = signalQueries(*e.App)
+				e.Queries = Queries(*e.App)
 			}
 			entries = append(entries, e)
 		}
@@ -144,7 +144,7 @@ func (j *Journal) running() (entries []Entry) {
 }
 
 // Read returns the entries that q selects, the newest first.
-func (a *Archive) Read(q JournalQuery) ([]Entry, error) {
+func (a *Archive) Read(q Query) ([]Entry, error) {
 	q = a.meant(q)
 	l := look{q: q, limit: cmp.Or(q.Limit, 100), log: a.log}
 	var next segmentMark // of the segment after this one
@@ -163,7 +163,7 @@ func (a *Archive) Read(q JournalQuery) ([]Entry, error) {
 			break
 		}
 	}
-	return q.pick(l.found), nil
+	return q.Pick(l.found), nil
 }
 
 // beginning is the mark of a segment, by which most need not be read; empty if it
@@ -181,7 +181,7 @@ func beginning(seg linelog.Segment) segmentMark {
 
 // meant is a query for the policy that its workload names: one of that name, or
 // else the one that scaled it last. If the last file has neither, all are searched.
-func (a *Archive) meant(q JournalQuery) JournalQuery {
+func (a *Archive) meant(q Query) Query {
 	if q.Workload == "" || len(a.segments) == 0 {
 		return q
 	}
@@ -211,7 +211,7 @@ func (a *Archive) meant(q JournalQuery) JournalQuery {
 
 // look is a search under way, from the newest segment on.
 type look struct {
-	q      JournalQuery
+	q      Query
 	limit  int
 	log    *slog.Logger
 	found  []Entry
@@ -248,7 +248,7 @@ func (l *look) segment(seg linelog.Segment) error {
 }
 
 // complete puts back what an entry leaves out because its policy says it.
-func (a *Archive) complete(seg linelog.Segment, entries []Entry, q JournalQuery) error {
+func (a *Archive) complete(seg linelog.Segment, entries []Entry, q Query) error {
 	missing := make(map[string]bool)
 	for _, e := range entries {
 		if _, ok := a.apps[e.Basis]; !ok && e.Basis != "" {
@@ -269,7 +269,7 @@ func (a *Archive) complete(seg linelog.Segment, entries []Entry, q JournalQuery)
 		if !ok {
 			continue
 		}
-		e.Queries = signalQueries(*app)
+		e.Queries = Queries(*app)
 		if q.Inputs {
 			e.App = app
 		}

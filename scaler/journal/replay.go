@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"bytes"
@@ -47,7 +47,7 @@ func Replay(r Record) (Replayed, error) {
 	if err := json.Unmarshal(r.Policy, &app); err != nil {
 		return Replayed{}, fmt.Errorf("read the policy of decision %s: %w", e.ID, err)
 	}
-	if got := digest(r.Policy); got != e.Basis {
+	if got := policy.FingerprintOf(r.Policy); got != e.Basis {
 		return Replayed{}, fmt.Errorf("decision %s was made by policy %s, this is %s", e.ID, e.Basis, got)
 	}
 	app.Mode = e.Mode

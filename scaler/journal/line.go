@@ -1,9 +1,7 @@
-package scaler
+package journal
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -136,12 +134,6 @@ func sinceOf(line []byte) time.Time {
 	text, _, _ := bytes.Cut(rest, []byte(`"`))
 	since, _ := time.Parse(time.RFC3339Nano, string(text))
 	return since
-}
-
-// digest is the fingerprint of a policy, as JSON.
-func digest(policy []byte) string {
-	sum := sha256.Sum256(policy)
-	return hex.EncodeToString(sum[:8])
 }
 
 // sealing is lines in the making, to be appended in one go.

@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 // Trigger is what led to an evaluation.
 type Trigger string
@@ -13,4 +13,5 @@ const (
 	TriggerInterval Trigger = "interval"
 )
 
-var triggers = []Trigger{TriggerPolicy, TriggerPlatform, TriggerSchedule, TriggerSample, TriggerStarting, TriggerInterval}
+// Triggers are all of them.
+var Triggers = []Trigger{TriggerPolicy, TriggerPlatform, TriggerSchedule, TriggerSample, TriggerStarting, TriggerInterval}

@@ -1,4 +1,12 @@
-package scaler
+// Package journal keeps what a scaler decided, what each decision was based on, and
+// what people have said: so much that anyone can make a decision again, in lines
+// that are chained by their hashes, so that none can be altered unnoticed.
+//
+//	Record ─► turns ─► write ─► linelog            a run of equal ticks is one line
+//	                              │
+//	          Read, Find, Acts ◄──┼──► Verify      also beside the process that writes
+//	                Replay ◄──────┘
+package journal
 
 import (
 	"cmp"
@@ -16,8 +24,8 @@ import (
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
-// JournalOptions say where a journal is and how much it may keep.
-type JournalOptions struct {
+// Options say where a journal is and how much it may keep.
+type Options struct {
 	// Dir is made if it does not exist.
 	Dir string
 	// MaxBytes bounds the whole journal; the oldest goes first. Default 64 MiB.
@@ -50,8 +58,8 @@ type Journal struct {
 	checking sync.Mutex             // one verification at a time, for the time it takes
 }
 
-// OpenJournal opens the journal in a directory, with all that it has.
-func OpenJournal(opts JournalOptions) (*Journal, error) {
+// Open opens the journal in a directory, with all that it has.
+func Open(opts Options) (*Journal, error) {
 	disk, err := linelog.Open(linelog.Options{Dir: opts.Dir, MaxBytes: cmp.Or(opts.MaxBytes, 64<<20), Pack: true})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -131,7 +139,7 @@ func (j *Journal) recollect(line []byte) {
 func (j *Journal) write(e Entry) error {
 	app := e.App
 	if app != nil {
-		e.Basis = fingerprint(*app)
+		e.Basis = app.Fingerprint()
 		e.Queries = nil
 	}
 	e.App = nil
@@ -257,10 +265,10 @@ func (j *Journal) Close() error {
 		}
 		j.started = false // or a second Close would say it again
 	}
-	return wrapJournal(errors.Join(append(errs, j.disk.Close())...))
+	return wrap(errors.Join(append(errs, j.disk.Close())...))
 }
 
-func wrapJournal(err error) error {
+func wrap(err error) error {
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}

@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"fmt"
@@ -38,14 +38,14 @@ func hold(name string, seconds int) Entry {
 func scaled(name string, seconds int) Entry {
 	e := hold(name, seconds)
 	e.Decision = decide.Decision{Action: decide.Grow, From: 2, To: 3, Apply: true}.Quote("above")
-	e.Result = resultAccepted
+	e.Result = Accepted
 	e.State = &decide.State{Version: decide.StateVersion}
 	return e
 }
 
-func open(t *testing.T, opts JournalOptions) *Journal {
+func open(t *testing.T, opts Options) *Journal {
 	t.Helper()
-	j, err := OpenJournal(opts)
+	j, err := Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func record(t *testing.T, j *Journal, entries ...Entry) {
 	}
 }
 
-func read(t *testing.T, j *Journal, q JournalQuery) []Entry {
+func read(t *testing.T, j *Journal, q Query) []Entry {
 	t.Helper()
 	entries, err := j.Read(q)
 	if err != nil {
@@ -111,7 +111,7 @@ func brief(entries []Entry) []string {
 
 func TestEqualHoldsAreFewLinesAndTheFewerTheLongerTheyLast(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	const hours = 10
 	for s := 0; s < hours*3600; s += 2 {
 		record(t, j, hold("web", s))
@@ -123,7 +123,7 @@ func TestEqualHoldsAreFewLinesAndTheFewerTheLongerTheyLast(t *testing.T) {
 		t.Errorf("%d lines for %d hours of the same, want about %d", n, hours, want)
 	}
 	ticks := 0
-	for _, e := range read(t, j, JournalQuery{}) {
+	for _, e := range read(t, j, Query{}) {
 		ticks += e.Ticks
 	}
 	if ticks != hours*1800 {
@@ -133,21 +133,21 @@ func TestEqualHoldsAreFewLinesAndTheFewerTheLongerTheyLast(t *testing.T) {
 
 func TestAChangeEndsARunAndIsWrittenAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	record(t, j, hold("web", 0), hold("web", 2), hold("web", 4), scaled("web", 6))
 	if got := entryLines(t, dir); len(got) != 3 {
 		t.Errorf("on disk before anything was closed:\n%s\nwant first hold, run, change", strings.Join(got, ""))
 	}
 	want := []string{"web out 6s..6s ×1", "web hold 2s..4s ×2", "web hold 0s..0s ×1"}
-	if diff := cmp.Diff(want, brief(read(t, j, JournalQuery{}))); diff != "" {
+	if diff := cmp.Diff(want, brief(read(t, j, Query{}))); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestEveryAcceptedWriteIsItsOwnEntry(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, Options{Dir: t.TempDir()})
 	record(t, j, scaled("web", 0), scaled("web", 2))
-	entries := read(t, j, JournalQuery{Inputs: true})
+	entries := read(t, j, Query{Inputs: true})
 	if len(entries) != 2 || entries[0].State == nil || entries[1].State == nil {
 		t.Errorf("entries %v, want two, each with what it was based on", brief(entries))
 	}
@@ -155,27 +155,27 @@ func TestEveryAcceptedWriteIsItsOwnEntry(t *testing.T) {
 
 func TestInputsAreToldWhoAsksForThem(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	app := policy.App{Name: "web", Interval: time.Second, Signals: []policy.Signal{{Name: "rps", Source: policy.Query, Query: "sum(rps)"}}}
 	based := func(e Entry) Entry {
 		e.App, e.State = &app, &decide.State{Version: decide.StateVersion, Desired: 2}
 		return e
 	}
 	record(t, j, based(hold("web", 0)), based(hold("web", 2)), based(hold("web", 4)))
-	for _, e := range read(t, j, JournalQuery{}) {
+	for _, e := range read(t, j, Query{}) {
 		if e.App != nil || e.State != nil {
 			t.Errorf("%s has what nobody asked for", e.ID)
 		}
 	}
-	written := open(t, JournalOptions{Dir: dir})
-	for _, entries := range [][]Entry{read(t, j, JournalQuery{Inputs: true}), read(t, written, JournalQuery{Inputs: true})} {
+	written := open(t, Options{Dir: dir})
+	for _, entries := range [][]Entry{read(t, j, Query{Inputs: true}), read(t, written, Query{Inputs: true})} {
 		for _, e := range entries {
 			if e.App == nil || e.App.Name != "web" || e.State == nil || e.State.Desired != 2 {
 				t.Errorf("%s has policy %v and past %v", e.ID, e.App, e.State)
 			}
 		}
 	}
-	for _, e := range read(t, written, JournalQuery{}) {
+	for _, e := range read(t, written, Query{}) {
 		if len(e.Queries) != 1 || e.Queries[0].Query != "sum(rps)" {
 			t.Errorf("%s has queries %v, which the policy says", e.ID, e.Queries)
 		}
@@ -186,51 +186,51 @@ func TestInputsAreToldWhoAsksForThem(t *testing.T) {
 }
 
 func TestADifferentReasonIsADifferentVerdict(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, Options{Dir: t.TempDir()})
 	gated := hold("web", 2)
 	gated.Decision.Gates = []decide.Gate{{Name: decide.GateInvalid, Signal: "cpu", Reason: decide.Quote("", "no data for 7 s")}}
 	longer := hold("web", 4)
 	longer.Decision.Gates = []decide.Gate{{Name: decide.GateInvalid, Signal: "cpu", Reason: decide.Quote("", "no data for 9 s")}}
 	record(t, j, hold("web", 0), gated, longer, hold("web", 6))
 	want := []string{"web hold 6s..6s ×1", "web hold 4s..4s ×1", "web hold 2s..2s ×1", "web hold 0s..0s ×1"}
-	if diff := cmp.Diff(want, brief(read(t, j, JournalQuery{}))); diff != "" {
+	if diff := cmp.Diff(want, brief(read(t, j, Query{}))); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestTheRunningRunCanBeAskedFor(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, Options{Dir: t.TempDir()})
 	record(t, j, hold("web", 0), hold("web", 2), hold("web", 4))
-	got := brief(read(t, j, JournalQuery{Policy: "web", Limit: 1}))
+	got := brief(read(t, j, Query{Policy: "web", Limit: 1}))
 	if diff := cmp.Diff([]string{"web hold 2s..4s ×2"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestEntriesAreSelected(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, Options{Dir: t.TempDir()})
 	record(t, j, hold("web", 0), hold("api", 1), hold("web", 2), hold("web", 58), scaled("web", 60), scaled("api", 61), scaled("webshop", 62))
 	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
 	tests := map[string]struct {
-		q    JournalQuery
+		q    Query
 		want []string
 	}{
 		"by policy, not by the beginning of its name": {
-			JournalQuery{Policy: "web"}, []string{"web out 1m0s..1m0s ×1", "web hold 2s..58s ×2", "web hold 0s..0s ×1"},
+			Query{Policy: "web"}, []string{"web out 1m0s..1m0s ×1", "web hold 2s..58s ×2", "web hold 0s..0s ×1"},
 		},
 		"what was in force between two ticks": {
-			JournalQuery{Policy: "web", To: at(30), Limit: 1}, []string{"web hold 2s..58s ×2"},
+			Query{Policy: "web", To: at(30), Limit: 1}, []string{"web hold 2s..58s ×2"},
 		},
 		"from a time on": {
-			JournalQuery{From: at(61)}, []string{"webshop out 1m2s..1m2s ×1", "api out 1m1s..1m1s ×1"},
+			Query{From: at(61)}, []string{"webshop out 1m2s..1m2s ×1", "api out 1m1s..1m1s ×1"},
 		},
 		"a range inside one run": {
-			JournalQuery{From: at(10), To: at(20)}, []string{"web hold 2s..58s ×2"},
+			Query{From: at(10), To: at(20)}, []string{"web hold 2s..58s ×2"},
 		},
 		"the last of all": {
-			JournalQuery{Limit: 1}, []string{"webshop out 1m2s..1m2s ×1"},
+			Query{Limit: 1}, []string{"webshop out 1m2s..1m2s ×1"},
 		},
-		"nobody": {JournalQuery{Policy: "nobody"}, nil},
+		"nobody": {Query{Policy: "nobody"}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -243,11 +243,11 @@ func TestEntriesAreSelected(t *testing.T) {
 
 func TestAnEntrySurvivesTheDisk(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	e := scaled("web", 0)
 	e.Observation.Signals[0].Samples = []decide.Sample{{At: noon, Value: math.NaN()}, {At: noon, Value: math.Inf(1)}}
 	record(t, j, e)
-	got := read(t, open(t, JournalOptions{Dir: dir}), JournalQuery{Inputs: true})
+	got := read(t, open(t, Options{Dir: dir}), Query{Inputs: true})
 	e.Since, e.Ticks = noon, 1
 	placed := cmpopts.IgnoreFields(Entry{}, "ID", "Seq", "Prev", "Hash")
 	if diff := cmp.Diff([]Entry{e}, got, cmpopts.EquateNaNs(), cmpopts.EquateEmpty(), placed); diff != "" {
@@ -258,7 +258,7 @@ func TestAnEntrySurvivesTheDisk(t *testing.T) {
 func TestTheJournalStaysWithinItsBytes(t *testing.T) {
 	dir := t.TempDir()
 	const limit = 40 << 10
-	j := open(t, JournalOptions{Dir: dir, MaxBytes: limit})
+	j := open(t, Options{Dir: dir, MaxBytes: limit})
 	for s := range 150 {
 		record(t, j, hold(fmt.Sprint("web-", s), s)) // which nobody waits for
 	}
@@ -266,7 +266,7 @@ func TestTheJournalStaysWithinItsBytes(t *testing.T) {
 	if size > limit || size < limit*5/8 || j.disk.Dropped() == 0 {
 		t.Errorf("%d bytes on disk, want at most %d and not much less", size, limit)
 	}
-	if newest := read(t, j, JournalQuery{Limit: 1}); newest[0].At() != noon.Add(149*time.Second) {
+	if newest := read(t, j, Query{Limit: 1}); newest[0].At() != noon.Add(149*time.Second) {
 		t.Errorf("the newest entry is of %v", newest[0].At())
 	}
 }
@@ -281,7 +281,7 @@ func TestAFullDiskCostsOnlyWhatDoesNotFit(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	j, err := OpenJournal(JournalOptions{Dir: dir})
+	j, err := Open(Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestAFullDiskCostsOnlyWhatDoesNotFit(t *testing.T) {
 	if kept == 0 || lost == 0 {
 		t.Fatalf("%d entries kept and %d lost: the disk was never full", kept, lost)
 	}
-	if got := len(read(t, j, JournalQuery{Limit: 1000})); got != kept {
+	if got := len(read(t, j, Query{Limit: 1000})); got != kept {
 		t.Errorf("%d entries can be read, %d were recorded", got, kept)
 	}
 	if err := j.Close(); err != nil {
@@ -309,7 +309,7 @@ func TestAnUnwritableJournalIsAnError(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenJournal(JournalOptions{Dir: file}); err == nil {
+	if _, err := Open(Options{Dir: file}); err == nil {
 		t.Error("no error for a directory that is a file")
 	}
 }
@@ -325,9 +325,9 @@ func FuzzJournalLines(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "00000001.jsonl"), junk, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		j := open(t, JournalOptions{Dir: dir})
+		j := open(t, Options{Dir: dir})
 		record(t, j, scaled("sound", 0))
-		if got := read(t, j, JournalQuery{Policy: "sound"}); len(got) < 1 {
+		if got := read(t, j, Query{Policy: "sound"}); len(got) < 1 {
 			t.Error("the sound entry is not found")
 		}
 	})
@@ -335,7 +335,7 @@ func FuzzJournalLines(f *testing.F) {
 
 // A disk that hangs holds up the policies that have scaled, and no other.
 func TestWhoHoldsDoesNotWaitForTheDisk(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, Options{Dir: t.TempDir()})
 	begun, hangs, ended := make(chan struct{}), make(chan struct{}), make(chan error)
 	sync := j.sync
 	j.sync = func() error {
@@ -346,7 +346,7 @@ func TestWhoHoldsDoesNotWaitForTheDisk(t *testing.T) {
 	go func() { ended <- j.Record(scaled("web", 0)) }()
 	<-begun
 	record(t, j, hold("api", 1), hold("api", 3))
-	if got := read(t, j, JournalQuery{}); len(got) != 3 {
+	if got := read(t, j, Query{}); len(got) != 3 {
 		t.Errorf("%v", brief(got))
 	}
 	select {
@@ -362,7 +362,7 @@ func TestWhoHoldsDoesNotWaitForTheDisk(t *testing.T) {
 
 // A line that is noted as a witness must not be gone after a power cut.
 func TestWhatIsToldOfTheLastLineIsOnDisk(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir()})
+	j := open(t, Options{Dir: t.TempDir()})
 	record(t, j, hold("web", 0))
 	disk, synced := j.sync, 0
 	j.sync = func() error { synced++; return disk() }

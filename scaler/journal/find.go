@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"bytes"
@@ -40,7 +40,7 @@ func (j *Journal) Find(id string) (Record, error) {
 func recordOf(e Entry, program string) (r Record, err error) {
 	r.Program = program
 	if e.App != nil {
-		e.Basis = fingerprint(*e.App)
+		e.Basis = e.App.Fingerprint()
 		if r.Policy, err = json.Marshal(e.App); err != nil {
 			return Record{}, err
 		}

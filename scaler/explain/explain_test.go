@@ -1,7 +1,8 @@
-package scaler
+package explain
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
@@ -27,9 +31,18 @@ func replicaSamples(values ...float64) []decide.Sample {
 
 // decided is an entry of a real policy that has watched for a while, with a CPU
 // and a request load of the whole workload.
-func decided(t *testing.T, replicas int, cpu, rps float64) Entry {
+func decided(t *testing.T, replicas int, cpu, rps float64) journal.Entry {
 	t.Helper()
-	app := loaded(t, replayed)[0]
+	text, err := os.ReadFile("../journal/testdata/policies.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := policy.Parse("policies.yml", text, policy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := file.Apps[0]
+	app.Ceiling = policy.DefaultCeiling
 	app.Schedules = app.Schedules[2:]
 	look := func(now time.Time) decide.Observation {
 		o := decide.Observation{Now: now, Desired: replicas, Ready: replicas, Boot: 12 * time.Second}
@@ -48,14 +61,14 @@ func decided(t *testing.T, replicas int, cpu, rps float64) Entry {
 		state, d = decide.Next(app, past, look(now))
 	}
 	now = now.Add(-app.Interval)
-	return Entry{
+	return journal.Entry{
 		ID: "06gw2d4k1", Policy: app.Name, Target: app.Target.String(), Mode: app.Mode, Since: now, Ticks: 1,
-		Observation: look(now), Decision: d, Queries: signalQueries(app), App: &app, State: &past,
+		Observation: look(now), Decision: d, Queries: journal.Queries(app), App: &app, State: &past,
 	}
 }
 
 // settling is an entry of a policy that waits before it shrinks.
-func settling(t *testing.T) Entry {
+func settling(t *testing.T) journal.Entry {
 	t.Helper()
 	e := decided(t, 6, 6*0.3, 6*110)
 	e.State.Most.Asked = []decide.Ask{{At: noon.Add(-12 * time.Second), Replicas: 6}}
@@ -64,12 +77,12 @@ func settling(t *testing.T) Entry {
 }
 
 func TestTheExampleOfTheDocumentIsReal(t *testing.T) {
-	page, err := os.ReadFile("../docs/explain.md")
+	page, err := os.ReadFile("../../docs/explain.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	if err := Explain(&b, settling(t)); err != nil {
+	if err := Write(&b, settling(t)); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(page), "\n```text\n"+b.String()+"```\n") {
@@ -78,11 +91,11 @@ func TestTheExampleOfTheDocumentIsReal(t *testing.T) {
 }
 
 func TestExplainNamesTheNumbers(t *testing.T) {
-	queries := []SignalQuery{
+	queries := []journal.SignalQuery{
 		{Signal: "cpu", Query: `rate(container_cpu_usage_seconds_total{container_label_com_docker_swarm_service_name="shop_web"}[10s])`, Goal: "60%", Unit: policy.Share},
 		{Signal: "rps", Query: `sum(rate(http_requests_total{service="shop_web"}[10s]))`, Goal: "250", Unit: policy.Plain},
 	}
-	entries := map[string]Entry{
+	entries := map[string]journal.Entry{
 		"scaled": {
 			Policy: "web", Target: "swarm/shop_web", Mode: policy.Active, Since: noon, Ticks: 1, Queries: queries,
 			Observation: decide.Observation{Now: noon, Desired: 2, Ready: 2, Signals: []decide.Reading{
@@ -97,7 +110,7 @@ func TestExplainNamesTheNumbers(t *testing.T) {
 					{Name: "combine", In: 2, Out: 4, Reason: decide.Quote("", "the most that any signal wants")},
 				},
 			}.Quote("cpu wants 4: 192% over 2 replicas, 60% for each"),
-			Result: resultAccepted, Attempts: 2,
+			Result: journal.Accepted, Attempts: 2,
 		},
 		"held": {
 			Policy: "web", Target: "swarm/shop_web", Mode: policy.Active, Since: noon.Add(-40 * time.Second), Ticks: 21, Queries: queries,
@@ -138,10 +151,10 @@ func TestExplainNamesTheNumbers(t *testing.T) {
 	for name, e := range entries {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
-			if err := Explain(&b, e); err != nil {
+			if err := Write(&b, e); err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", "explain_"+name+".txt")
+			golden := filepath.Join("testdata", name+".txt")
 			if *update {
 				if err := os.WriteFile(golden, []byte(b.String()), 0o600); err != nil {
 					t.Fatal(err)
@@ -160,18 +173,34 @@ func TestExplainNamesTheNumbers(t *testing.T) {
 
 func TestExplainHandsNoControlCharactersToATerminal(t *testing.T) {
 	evil := "a\x1b[2Jb\tc\nd\u009be"
-	e := hold("web", 0)
-	e.Observation.Err, e.Err, e.Result = evil, evil, resultUnknown
+	e := journal.Entry{Policy: "web", Err: evil, Result: journal.Unknown, Observation: decide.Observation{Now: noon, Err: evil}}
 	e.Decision = e.Decision.Quote(evil)
 	e.Observation.Signals = []decide.Reading{{Signal: "cpu", Err: evil}}
-	e.Queries = []SignalQuery{{Signal: "cpu", Query: evil}}
+	e.Queries = []journal.SignalQuery{{Signal: "cpu", Query: evil}}
 	e.Decision.Stages = []decide.Stage{{Name: "signal", Reason: decide.Quote("", evil)}}
 	e.Decision.Gates = []decide.Gate{{Name: "invalid", Reason: decide.Quote("", evil)}}
 	var b strings.Builder
-	if err := Explain(&b, e); err != nil {
+	if err := Write(&b, e); err != nil {
 		t.Fatal(err)
 	}
 	if i := strings.IndexFunc(b.String(), func(r rune) bool { return unicode.IsControl(r) && r != '\n' }); i >= 0 || strings.Contains(b.String(), "\nd") {
 		t.Errorf("%q", b.String())
 	}
+}
+
+func ExampleWrite() {
+	var b strings.Builder
+	_ = Write(&b, journal.Entry{
+		Policy: "web", Target: "swarm/web", Mode: policy.Advise,
+		Observation: decide.Observation{Now: noon, Desired: 1, Ready: 1},
+		Decision:    decide.Decision{Action: decide.Grow, From: 1, To: 3}.Quote("cpu wants 3: 104% over 1 replica, 35% for each"),
+	})
+	fmt.Print(b.String())
+	// Output:
+	// web: would scale out from 1 to 3, but only advises
+	// cpu wants 3: 104% over 1 replica, 35% for each
+	//
+	// target    swarm/web, mode advise
+	// time      2026-11-21 12:00:00.000 UTC
+	// platform  1 asked for, 1 ready
 }

@@ -1,7 +1,8 @@
-package scaler
+package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -44,10 +45,10 @@ func tells(t *testing.T, what string, v Verification, want string) {
 }
 
 // kept is a closed journal of n entries in a directory.
-func kept(t *testing.T, n int, opts JournalOptions) string {
+func kept(t *testing.T, n int, opts Options) string {
 	t.Helper()
 	opts.Dir = t.TempDir()
-	j, err := OpenJournal(opts)
+	j, err := Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func rewrite(t *testing.T, file string, change func(lines []string) []string) {
 }
 
 func TestASoundJournalSaysWhatItHas(t *testing.T) {
-	dir := kept(t, 5, JournalOptions{})
+	dir := kept(t, 5, Options{})
 	v := verify(t, dir)
 	sound(t, "as it was written", v)
 	want := Verification{
@@ -94,7 +95,7 @@ func TestASoundJournalSaysWhatItHas(t *testing.T) {
 }
 
 func TestAnyByteThatIsAlteredShows(t *testing.T) {
-	dir := kept(t, 1, JournalOptions{})
+	dir := kept(t, 1, Options{})
 	file := filepath.Join(dir, "00000001.jsonl")
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -137,7 +138,7 @@ func TestWhatIsRemovedMovedOrAddedShows(t *testing.T) {
 		"a new chain is added": {func(l []string) []string { return append(l, written(t, "api", 3)...) }, "a new chain begins after line 11: nothing says why"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := kept(t, 8, JournalOptions{})
+			dir := kept(t, 8, Options{})
 			end := verify(t, dir).Head
 			if end.Seq != 11 {
 				t.Fatalf("%d lines", end.Seq)
@@ -170,7 +171,7 @@ func forge(lines []string) []string {
 func written(t *testing.T, name string, n int) []string {
 	t.Helper()
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	for s := range n {
 		record(t, j, scaled(name, s))
 	}
@@ -183,7 +184,7 @@ func written(t *testing.T, name string, n int) []string {
 // A process may die at any byte of what it writes. The next one goes on, loses no
 // more than the line that was torn, and says so.
 func TestACrashAtAnyByteHealsIntoAChainThatSaysSo(t *testing.T) {
-	whole := strings.Join(lines(t, kept(t, 1, JournalOptions{})), "")
+	whole := strings.Join(lines(t, kept(t, 1, Options{})), "")
 	whole = whole[:strings.LastIndex(whole, beginsStop)] // it never came to that
 	last := strings.LastIndex(whole[:len(whole)-1], "\n")
 	for cut := 0; cut <= len(whole); cut++ {
@@ -196,7 +197,7 @@ func TestACrashAtAnyByteHealsIntoAChainThatSaysSo(t *testing.T) {
 		}
 		end := verify(t, dir)
 		sound(t, fmt.Sprintf("cut after %d bytes", cut), end)
-		j, err := OpenJournal(JournalOptions{Dir: dir})
+		j, err := Open(Options{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +221,7 @@ func TestACrashAtAnyByteHealsIntoAChainThatSaysSo(t *testing.T) {
 }
 
 func TestWhatRetentionDropsIsNoBreakAndWhatAnybodyElseDoesIs(t *testing.T) {
-	opts := JournalOptions{MaxBytes: 40 << 10}
+	opts := Options{MaxBytes: 40 << 10}
 	dir := kept(t, 150, opts)
 	v := verify(t, dir)
 	sound(t, "after retention", v)
@@ -253,7 +254,7 @@ func TestWhatRetentionDropsIsNoBreakAndWhatAnybodyElseDoesIs(t *testing.T) {
 			}
 			tells(t, name, verify(t, broken), tt.want)
 			// A restart does not wash it away.
-			j := open(t, JournalOptions{Dir: broken, MaxBytes: opts.MaxBytes})
+			j := open(t, Options{Dir: broken, MaxBytes: opts.MaxBytes})
 			record(t, j, scaled("web", 1000))
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
@@ -268,7 +269,7 @@ func TestWhatRetentionDropsIsNoBreakAndWhatAnybodyElseDoesIs(t *testing.T) {
 // Most segments need not be read to find an entry, and those that must be are.
 func TestWhatIsKeptIsFoundWhereverItIs(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir, MaxBytes: 180 << 10})
+	j := open(t, Options{Dir: dir, MaxBytes: 180 << 10})
 	for s := 0; s < 3*86400; s += 300 { // a hold, now and then another one
 		e := hold("web", s)
 		if s%3600 == 0 {
@@ -276,7 +277,7 @@ func TestWhatIsKeptIsFoundWhereverItIs(t *testing.T) {
 		}
 		record(t, j, e)
 	}
-	all := read(t, j, JournalQuery{Limit: 1000})
+	all := read(t, j, Query{Limit: 1000})
 	if n := len(j.disk.Segments()); n < 6 || len(all) < 200 {
 		t.Fatalf("%d entries in %d segments", len(all), n)
 	}
@@ -293,7 +294,7 @@ func TestWhatIsKeptIsFoundWhereverItIs(t *testing.T) {
 				want = other
 			}
 		}
-		got := read(t, j, JournalQuery{To: e.Since, Limit: 1})
+		got := read(t, j, Query{To: e.Since, Limit: 1})
 		if len(got) != 1 || !got[0].Since.Equal(want.Since) {
 			t.Errorf("at %v there is %v, want %s", e.Since, brief(got), want.ID)
 		}
@@ -302,7 +303,7 @@ func TestWhatIsKeptIsFoundWhereverItIs(t *testing.T) {
 
 // A crash may come between the mark that says what is dropped and the dropping.
 func TestACrashBeforeRetentionDropsIsNoBreak(t *testing.T) {
-	dir := kept(t, 150, JournalOptions{MaxBytes: 40 << 10})
+	dir := kept(t, 150, Options{MaxBytes: 40 << 10})
 	more := t.TempDir()
 	if err := os.CopyFS(more, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
@@ -315,7 +316,7 @@ func TestACrashBeforeRetentionDropsIsNoBreak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := open(t, JournalOptions{Dir: dir, MaxBytes: 40 << 10})
+	j := open(t, Options{Dir: dir, MaxBytes: 40 << 10})
 	for s := 150; ; s++ {
 		record(t, j, hold(fmt.Sprint("web-", s), s))
 		if _, err := os.Stat(filepath.Join(dir, list[0].Name())); os.IsNotExist(err) {
@@ -335,10 +336,10 @@ func TestAJournalFromBeforeThereWereSealsIsReadAndGoneOnWith(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "00000001.jsonl"), []byte(old), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	record(t, j, scaled("web", 2))
 	want := []string{"web out 2s..2s ×1", "web hold 0s..0s ×1"}
-	if diff := cmp.Diff(want, brief(read(t, j, JournalQuery{Policy: "web"}))); diff != "" {
+	if diff := cmp.Diff(want, brief(read(t, j, Query{Policy: "web"}))); diff != "" {
 		t.Error(diff)
 	}
 	tells(t, "lines from before", verify(t, dir), "no seal")
@@ -346,8 +347,8 @@ func TestAJournalFromBeforeThereWereSealsIsReadAndGoneOnWith(t *testing.T) {
 
 // A journal whose last line cannot be trusted goes on, and says what it found.
 func TestAChainThatBeginsAnewSaysWhy(t *testing.T) {
-	for _, opts := range []JournalOptions{{}, {MaxBytes: 9 << 10}} { // in the same file, or in a new one
-		dir := kept(t, 3, JournalOptions{})
+	for _, opts := range []Options{{}, {MaxBytes: 9 << 10}} { // in the same file, or in a new one
+		dir := kept(t, 3, Options{})
 		rewrite(t, filepath.Join(dir, "00000001.jsonl"), func(l []string) []string {
 			l[len(l)-1] = strings.Replace(l[len(l)-1], "at", "AT", 1)
 			return l
@@ -366,9 +367,9 @@ func TestAChainThatBeginsAnewSaysWhy(t *testing.T) {
 // What a policy did that is no more does not wait in memory for the end.
 func TestTheEndOfAPolicyIsWritten(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, JournalOptions{Dir: dir})
+	j := open(t, Options{Dir: dir})
 	record(t, j, hold("web", 0), hold("web", 2), hold("api", 2))
-	if err := j.end("web"); err != nil {
+	if err := j.End("web"); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(entryLines(t, dir)); n != 3 || len(j.turns) != 1 {
@@ -380,7 +381,7 @@ func TestIDsAreUniqueAndSortAsEntriesBegan(t *testing.T) {
 	dir := t.TempDir()
 	var ids []string
 	for range 3 { // starts
-		j := open(t, JournalOptions{Dir: dir})
+		j := open(t, Options{Dir: dir})
 		for range 50 {
 			record(t, j, scaled("web", 1), scaled("api", 0)) // the clock goes to and fro
 		}
@@ -405,7 +406,7 @@ func TestIDsAreUniqueAndSortAsEntriesBegan(t *testing.T) {
 
 // Readers and checks see a sound chain while it is written to and dropped from.
 func TestReadingAndVerifyingGoOnDuringRetention(t *testing.T) {
-	j := open(t, JournalOptions{Dir: t.TempDir(), MaxBytes: 40 << 10})
+	j := open(t, Options{Dir: t.TempDir(), MaxBytes: 40 << 10})
 	record(t, j, scaled("web", 0))
 	ended := make(chan struct{})
 	var others sync.WaitGroup
@@ -432,7 +433,7 @@ func TestReadingAndVerifyingGoOnDuringRetention(t *testing.T) {
 		return err
 	})
 	look(func() error {
-		entries, err := j.Read(JournalQuery{Limit: 30, Inputs: true})
+		entries, err := j.Read(Query{Limit: 30, Inputs: true})
 		if err == nil && len(entries) == 0 {
 			err = fs.ErrNotExist
 		}
@@ -464,7 +465,7 @@ func FuzzVerify(f *testing.F) {
 		if int64(len(before.Breaks)+before.More) > 2*before.Lines+1 {
 			t.Errorf("%d breaks in %d lines", len(before.Breaks)+before.More, before.Lines)
 		}
-		j := open(t, JournalOptions{Dir: dir})
+		j := open(t, Options{Dir: dir})
 		record(t, j, scaled("sound", 0))
 		after := verify(t, dir)
 		if after.Lines < before.Lines+2 || len(before.Breaks) > 0 && len(after.Breaks) == 0 {
@@ -477,7 +478,7 @@ func FuzzVerify(f *testing.F) {
 func TestAClockThatWasAheadHidesNothing(t *testing.T) {
 	dir := t.TempDir()
 	const year = 365 * 86400
-	j := open(t, JournalOptions{Dir: dir, MaxBytes: 180 << 10})
+	j := open(t, Options{Dir: dir, MaxBytes: 180 << 10})
 	var last int
 	for s := 0; len(j.disk.Segments()) < 6; s += 60 {
 		e := hold("web", s)
@@ -492,13 +493,13 @@ func TestAClockThatWasAheadHidesNothing(t *testing.T) {
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
 			}
-			j = open(t, JournalOptions{Dir: dir, MaxBytes: 180 << 10})
+			j = open(t, Options{Dir: dir, MaxBytes: 180 << 10})
 		}
 		last = s
 	}
 	for s := 0; s <= last; s += 60 {
 		at := noon.Add(time.Duration(s) * time.Second)
-		got := read(t, j, JournalQuery{Policy: "api", To: at, Limit: 1})
+		got := read(t, j, Query{Policy: "api", To: at, Limit: 1})
 		if len(got) != 1 || !got[0].Since.Equal(at) {
 			t.Fatalf("at %v there is %v", at, brief(got))
 		}
@@ -510,5 +511,17 @@ func TestAClockThatWasAheadHidesNothing(t *testing.T) {
 	sound(t, "all of it", v)
 	if !v.From.Equal(noon) || !v.To.Equal(noon.Add(year*time.Second)) {
 		t.Errorf("entries from %v to %v", v.From, v.To)
+	}
+}
+
+func TestAJournalIsVerifiedOnceAtATime(t *testing.T) {
+	j := open(t, Options{Dir: t.TempDir()})
+	j.checking.Lock()
+	if _, err := j.Verify(chain.Link{}); !errors.Is(err, errChecking) {
+		t.Errorf("error %v", err)
+	}
+	j.checking.Unlock()
+	if _, err := j.Verify(chain.Link{}); err != nil {
+		t.Error(err)
 	}
 }

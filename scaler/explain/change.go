@@ -1,4 +1,4 @@
-package scaler
+package explain
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
 
@@ -19,9 +20,9 @@ const (
 	searches  = 7    // halvings of a share of the load
 )
 
-// explainChange tells what would have to change for the workload to grow or to
+// change tells what would have to change for the workload to grow or to
 // shrink, if the decision does neither.
-func explainChange(b *strings.Builder, e Entry) {
+func change(b *strings.Builder, e journal.Entry) {
 	if e.App == nil || e.State == nil || e.Observation.Err != "" || e.Decision.From != e.Decision.To {
 		return
 	}
@@ -45,7 +46,7 @@ type whatIf struct {
 	ticks int           // of a look ahead
 }
 
-func newWhatIf(e Entry) *whatIf {
+func newWhatIf(e journal.Entry) *whatIf {
 	in := decide.Input{Policy: *e.App, State: *e.State, Observation: e.Observation}
 	in.Policy.Mode = policy.Advise // what is asked for, not what may be done
 	in.Observation.Hand.Pause = "" // a pause is told as what is in the way

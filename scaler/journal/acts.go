@@ -1,4 +1,4 @@
-package scaler
+package journal
 
 import (
 	"bytes"
@@ -14,7 +14,8 @@ type ActQuery struct {
 	Limit  int    // default 100
 }
 
-func (q ActQuery) matches(a Act) bool {
+// Matches tells whether an act is selected.
+func (q ActQuery) Matches(a Act) bool {
 	return q.Policy == "" || a.Policy == q.Policy || a.Policy == AllPolicies
 }
 
@@ -35,7 +36,7 @@ func (a *Archive) Acts(q ActQuery) ([]Act, error) {
 				return nil, fmt.Errorf("read journal: %w", err)
 			}
 			var said actLine
-			if line.Torn || !bytes.HasPrefix(line.Text, []byte(beginsAct)) || json.Unmarshal(line.Text, &said) != nil || !q.matches(said.Act) {
+			if line.Torn || !bytes.HasPrefix(line.Text, []byte(beginsAct)) || json.Unmarshal(line.Text, &said) != nil || !q.Matches(said.Act) {
 				continue
 			}
 			if found = append(found, said.Act); len(found) == limit {
@@ -51,15 +52,15 @@ func (a *Archive) Acts(q ActQuery) ([]Act, error) {
 func (j *Journal) RecordAct(a Act) error {
 	object, err := json.Marshal(actLine{a})
 	if err != nil {
-		return wrapJournal(err)
+		return wrap(err)
 	}
 	j.mu.Lock()
 	err = j.add(object, "", nil)
 	j.mu.Unlock()
 	if err != nil {
-		return wrapJournal(err)
+		return wrap(err)
 	}
-	return wrapJournal(j.sync())
+	return wrap(j.sync())
 }
 
 // actLine is an act in a journal.
