@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -28,6 +27,7 @@ import (
 	"github.com/prometheus/alertmanager/nflog"
 
 	"github.com/plimsoll-io/plimsoll/alerting/journal"
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 const (
@@ -140,6 +140,9 @@ func (c *kept) start() error {
 		return err
 	}
 	c.journal = j
+	if err := durable.DropTorn(c.path); err != nil {
+		c.log.Warn("what a crash has left of a snapshot cannot be removed", "err", err)
+	}
 	if damage != (journal.Damage{}) {
 		c.metrics.damaged.Add(float64(damage.Records))
 		if damage.Tail > 0 {
@@ -310,22 +313,11 @@ func (c *kept) rotate() (func() error, error) {
 
 // writeSnapshot replaces a snapshot at once or not at all.
 func writeSnapshot(path string, state keepable) (size int64, err error) {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	size, err = state.Snapshot(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, errors.Join(err, os.Remove(tmp)) // it may be what fills the disk
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return 0, err
-	}
-	return size, journal.SyncDir(filepath.Dir(path))
+	err = durable.ReplaceWith(path, func(w io.Writer) (err error) {
+		size, err = state.Snapshot(w)
+		return err
+	})
+	return size, err
 }
 
 // poke sets a signal that holds until it is taken.

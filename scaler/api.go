@@ -3,12 +3,13 @@ package scaler
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"math"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // The paths of the API.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
@@ -27,7 +28,7 @@ type hands struct {
 	audit func(journal.Act) error
 	wall  func() time.Time
 	clock func() time.Duration // since some moment; cannot be set
-	// replace writes the file: replaceFile.
+	// replace writes the file: durable.Replace.
 	replace func(path string, data []byte) error
 
 	// Whoever speaks waits for the disk, one after the other. Decisions, which take
@@ -55,7 +56,7 @@ func openHands(path string, wall func() time.Time, log *slog.Logger, audit func(
 	began := time.Now()
 	return loadHands(&hands{
 		path: path, log: log, audit: audit, metrics: m,
-		wall: wall, clock: func() time.Duration { return time.Since(began) }, replace: replaceFile,
+		wall: wall, clock: func() time.Duration { return time.Since(began) }, replace: durable.Replace,
 	})
 }
 

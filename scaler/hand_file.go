@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // handVersion is the version of the file. Another is not read.
@@ -28,7 +30,7 @@ func loadHands(h *hands) *hands {
 	if h.path == "" {
 		return h
 	}
-	if err := dropTorn(h.path); err != nil {
+	if err := durable.DropTorn(h.path); err != nil {
 		h.log.Warn("what a crash has left beside it cannot be removed", "file", h.path, "err", err)
 	}
 	acts, err := readHands(h.path)

@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 const (

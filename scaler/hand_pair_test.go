@@ -2,13 +2,14 @@ package scaler
 
 import (
 	"context"
-	"github.com/plimsoll-io/plimsoll/scaler/journal"
 	"io"
 	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
 
 // line is a tube between two collectors, of which one end is a.

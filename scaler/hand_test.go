@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/journal"
 )
@@ -29,7 +30,7 @@ func (c *clocks) listening(path string) (h *hands, audited *[]journal.Act) {
 		audit:   func(a journal.Act) error { *audited = append(*audited, a); return nil },
 		wall:    func() time.Time { return c.wall },
 		clock:   func() time.Duration { return c.passed },
-		replace: replaceFile,
+		replace: durable.Replace,
 	}), audited
 }
 
@@ -281,7 +282,7 @@ func TestNoDecisionWaitsForADisk(t *testing.T) {
 	h.audit = func(journal.Act) error { meanwhile("in say or hear, as it is audited"); return nil }
 	h.replace = func(path string, data []byte) error {
 		meanwhile("in sweep, as it is saved")
-		return replaceFile(path, data)
+		return durable.Replace(path, data)
 	}
 	said := say(t, h, c.act(journal.VerbOverride, "web", time.Hour))
 	said.Policy, said.ID = "api", "x"
@@ -301,11 +302,11 @@ func TestWhatIsSaidDuringASaveIsSavedAsWell(t *testing.T) {
 	c := &clocks{wall: noon}
 	h, _ := c.listening(filepath.Join(t.TempDir(), "hand.json"))
 	h.replace = func(path string, data []byte) error {
-		h.replace = replaceFile
+		h.replace = durable.Replace
 		if _, err := h.say(c.act(journal.VerbPause, "api", time.Hour)); err != nil {
 			t.Error(err)
 		}
-		return replaceFile(path, data)
+		return durable.Replace(path, data)
 	}
 	say(t, h, c.act(journal.VerbPause, "web", time.Hour))
 	if err := h.sweep(); err != nil {

@@ -1,7 +1,6 @@
 package scaler
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +8,10 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 	"github.com/plimsoll-io/plimsoll/scaler/decide"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
 )
@@ -72,7 +70,7 @@ func openMemory(path string, log *slog.Logger) *memory {
 	if path == "" {
 		return m
 	}
-	if err := dropTorn(path); err != nil {
+	if err := durable.DropTorn(path); err != nil {
 		log.Warn("what a crash has left beside the state cannot be removed", "file", path, "err", err)
 	}
 	file, err := readMemory(path)
@@ -207,7 +205,7 @@ func (m *memory) save() error {
 	m.writes++
 	data, err := json.Marshal(file)
 	if err == nil {
-		err = replaceFile(m.path, data)
+		err = durable.Replace(m.path, data)
 	}
 	if err != nil {
 		m.mu.Lock()
@@ -216,46 +214,4 @@ func (m *memory) save() error {
 		return fmt.Errorf("save state: %w", err)
 	}
 	return nil
-}
-
-// newSuffix is between the name of a file and what tells its replacements apart,
-// until they have its name.
-const newSuffix = ".new-"
-
-// dropTorn removes replacements of the file at path that a crash has kept from
-// taking its place.
-func dropTorn(path string) error {
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), filepath.Base(path)+newSuffix) {
-			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), e.Name())))
-		}
-	}
-	return err
-}
-
-// replaceFile puts data at path, so that it is there after a power cut: written
-// beside it, flushed, renamed.
-func replaceFile(path string, data []byte) error {
-	dir, name := filepath.Split(path)
-	tmp, err := os.CreateTemp(cmp.Or(dir, "."), name+newSuffix+"*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	d, err := os.Open(cmp.Or(dir, "."))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

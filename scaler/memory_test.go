@@ -232,7 +232,7 @@ func TestPoliciesThatComeLateGoOnWithTheirPast(t *testing.T) {
 func TestWhatACrashLeftOfASaveIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	file, other := filepath.Join(dir, "state.json"), filepath.Join(dir, "hand.json.new-2")
-	for _, name := range []string{file + newSuffix + "1", file + newSuffix + "2", other} {
+	for _, name := range []string{file + ".new-1", file + ".new-2", other} {
 		if err := os.WriteFile(name, []byte("torn"), 0o600); err != nil {
 			t.Fatal(err)
 		}

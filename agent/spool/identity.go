@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 const (
@@ -65,27 +67,7 @@ func readIdentity(dir string) (identity, error) {
 
 // write puts the identity in place as a whole or not at all.
 func (i identity) write(dir string) error {
-	path := filepath.Join(dir, identityName)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "plimsoll-spool %d\n%s\n%s\n", formatVersion, i.id, i.state)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Replace(filepath.Join(dir, identityName), fmt.Appendf(nil, "plimsoll-spool %d\n%s\n%s\n", formatVersion, i.id, i.state))
 }
 
 // lock makes dir this process's own until the file is closed. The kernel lets

@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // ErrClosed is returned by a spool that has been closed.
@@ -124,6 +126,9 @@ func (s *Spool) open() error {
 	}
 	var err error
 	if s.lock, err = lock(s.opts.Dir); err != nil {
+		return err
+	}
+	if err := durable.DropTorn(filepath.Join(s.opts.Dir, identityName)); err != nil {
 		return err
 	}
 	if s.id, err = readIdentity(s.opts.Dir); err != nil {
@@ -336,7 +341,7 @@ func (s *Spool) Sync() error {
 		s.synced(dirty[i], err)
 	}
 	if dirDirty {
-		errs = append(errs, syncDir(s.opts.Dir))
+		errs = append(errs, durable.SyncDir(s.opts.Dir))
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // Journal is where changes are appended. Its methods may be called concurrently.
@@ -94,7 +96,7 @@ func (j *Journal) begin() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := SyncDir(filepath.Dir(j.path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(j.path)); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil

@@ -50,12 +50,3 @@ func (s segment) remove(path string) error {
 	}
 	return os.Remove(s.path)
 }
-
-// SyncDir makes the names in a directory survive a power cut.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -22,6 +21,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb/fileutil"
 	"github.com/prometheus/prometheus/tsdb/index"
 	"github.com/prometheus/prometheus/tsdb/tombstones"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // tmpSuffix is what the TSDB takes for a block that was never finished, and
@@ -219,17 +220,5 @@ func (b *block) writeMeta() (err error) {
 		return err
 	}
 	_, err = f.Write(text)
-	return errors.Join(err, cmp.Or(err, f.Sync()), f.Close(), syncDir(b.tmp))
-}
-
-// syncDir brings the names in a directory to stable storage.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+	return errors.Join(err, cmp.Or(err, f.Sync()), f.Close(), durable.SyncDir(b.tmp))
 }

@@ -8,12 +8,13 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // StateFile is where the blocks are noted that have been copied, in the
@@ -50,6 +51,9 @@ type state struct {
 // readState always returns a state. One that could not be read knows nothing.
 func readState(path string) (*state, error) {
 	s := &state{path: path, uploaded: map[ulid.ULID]bool{}, begun: map[ulid.ULID]bool{}}
+	if err := durable.DropTorn(path); err != nil {
+		return s, err
+	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -178,32 +182,11 @@ func (s *state) write() error {
 	if bytes.Equal(data, s.written) {
 		return nil
 	}
-	if err := replace(s.path, data); err != nil {
+	if err := durable.Replace(s.path, data); err != nil {
 		return fmt.Errorf("note what was copied: %w", err)
 	}
 	s.written = data
 	return nil
-}
-
-// replace writes a file so that a power cut leaves the one before or this.
-func replace(path string, data []byte) (err error) {
-	tmp := path + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // HoldBack is for a directory whose blocks Thanos' sidecar copies: it tells of a

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 const (
@@ -134,7 +136,7 @@ func (m Manifest) write(dir string) error {
 	if _, err = f.Write(text); err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close(), syncDir(dir))
+	return errors.Join(err, f.Close(), durable.SyncDir(dir))
 }
 
 // describe tells what a part has, from its blocks' own descriptions.
@@ -164,13 +166,4 @@ func describe(dir, name string) (Part, error) {
 		p.Samples += meta.Stats.NumSamples
 	}
 	return p, nil
-}
-
-// syncDir brings the names in a directory to stable storage.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // sum reads a file, tells how many bytes at a time, and returns its checksum. If
@@ -141,7 +143,7 @@ func Restore(ctx context.Context, dir, data string, progress Progress) (m Manife
 		}
 	}
 	for _, p := range m.Parts {
-		if err := syncDir(filepath.Join(tmp, p.Name)); err != nil {
+		if err := durable.SyncDir(filepath.Join(tmp, p.Name)); err != nil {
 			return m, err
 		}
 		to := filepath.Join(data, p.Name)
@@ -152,7 +154,7 @@ func Restore(ctx context.Context, dir, data string, progress Progress) (m Manife
 			return m, err
 		}
 	}
-	return m, syncDir(data)
+	return m, durable.SyncDir(data)
 }
 
 // vacant complains of a directory that has something in it.
@@ -183,5 +185,5 @@ func (f File) copy(ctx context.Context, from, to string, tell func(n int64)) (er
 	if err = f.compare(ctx, from, out, tell); err == nil {
 		err = out.Sync()
 	}
-	return errors.Join(err, out.Close(), syncDir(filepath.Dir(path)))
+	return errors.Join(err, out.Close(), durable.SyncDir(filepath.Dir(path)))
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // Source is a store that can link its blocks into a directory, what is only in
@@ -132,7 +134,7 @@ func (s *Snapshots) Create(ctx context.Context, progress Progress) (_ Snapshot, 
 		return Snapshot{}, err
 	}
 	dir := filepath.Join(s.opts.Dir, name)
-	if err := errors.Join(os.Rename(tmp, dir), syncDir(s.opts.Dir)); err != nil {
+	if err := errors.Join(os.Rename(tmp, dir), durable.SyncDir(s.opts.Dir)); err != nil {
 		return Snapshot{}, err
 	}
 	took := time.Since(began)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // quarantineDir is where damaged parts lie, for people to look at. Nothing here
@@ -189,7 +191,7 @@ func moveAside(dir, path, part string) (string, error) {
 	if err := os.Rename(path, to); err != nil {
 		return "", fmt.Errorf("set damaged data aside: %w", err)
 	}
-	return to, errors.Join(syncDir(filepath.Dir(path)), syncDir(filepath.Dir(to)))
+	return to, errors.Join(durable.SyncDir(filepath.Dir(path)), durable.SyncDir(filepath.Dir(to)))
 }
 
 // size is the bytes of all files below path, as far as they can be had.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // ownerFile is locked while a process has the directory open. Until that
@@ -99,7 +101,7 @@ func (o *owner) sign() error {
 	if err := o.write(fmt.Sprintf("pid %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))); err != nil {
 		return fmt.Errorf("write owner: %w", err)
 	}
-	if err := syncDir(filepath.Dir(o.file.Name())); err != nil {
+	if err := durable.SyncDir(filepath.Dir(o.file.Name())); err != nil {
 		return fmt.Errorf("write owner: %w", err)
 	}
 	o.signed = true

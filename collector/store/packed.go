@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb/record"
 	"github.com/prometheus/prometheus/tsdb/wlog"
 	"github.com/prometheus/prometheus/util/compression"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // Late samples are in two places: in their log, and packed into chunks. When it
@@ -116,7 +118,7 @@ func unmark(dir string, s file, lost numbers) error {
 	if err := os.Rename(written, path); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(path)), os.RemoveAll(aside))
+	return errors.Join(durable.SyncDir(filepath.Dir(path)), os.RemoveAll(aside))
 }
 
 // eachRecord calls do with each record of a segment, which is good until do

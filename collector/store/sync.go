@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // syncer brings the logs to stable storage. The TSDB writes them at each commit
@@ -127,7 +129,7 @@ func (s *syncer) flushLog(sub string) error {
 		}
 	}
 	if !known || last != from { // a new file is safe once its name is, too
-		if err := syncDir(dir); err != nil {
+		if err := durable.SyncDir(dir); err != nil {
 			return err
 		}
 	}
@@ -146,12 +148,4 @@ func syncFile(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 const (
@@ -60,7 +62,7 @@ func (s *Spool) Save() error {
 	}
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = writeWhole(filepath.Join(s.opts.Dir, placesName), data)
+		err = durable.Replace(filepath.Join(s.opts.Dir, placesName), data)
 	}
 	if err != nil {
 		return fmt.Errorf("note the places in forward spool: %w", err)
@@ -70,30 +72,6 @@ func (s *Spool) Save() error {
 	s.saved = p
 	s.release()
 	return nil
-}
-
-// writeWhole puts data in place as a whole or not at all.
-func writeWhole(path string, data []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // lock makes dir this process's own until the file is closed. The kernel lets

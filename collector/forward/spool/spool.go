@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // ErrClosed is returned by a spool that has been closed.
@@ -114,6 +117,9 @@ func (s *Spool) open() error {
 	}
 	var err error
 	if s.lock, err = lock(s.opts.Dir); err != nil {
+		return err
+	}
+	if err := durable.DropTorn(filepath.Join(s.opts.Dir, placesName)); err != nil {
 		return err
 	}
 	if s.saved, err = readPlaces(s.opts.Dir); err != nil {
@@ -227,7 +233,7 @@ func (s *Spool) Sync() error {
 		s.synced(dirty[i], err)
 	}
 	if dirDirty {
-		errs = append(errs, syncDir(s.opts.Dir))
+		errs = append(errs, durable.SyncDir(s.opts.Dir))
 	}
 	err := errors.Join(errs...)
 	s.mu.Lock()
