@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // Append writes b under the next number. It keeps nothing of b but the
@@ -122,8 +123,8 @@ func (s *Spool) encode(seg *segment, b *sample.Batch, samples uint64) (definitio
 		s.define(g)
 	}
 	at := len(s.buf)
-	s.buf = appendBatch(begin(s.buf), b, s.refs)
-	s.buf = finish(s.buf, at, header{kind: kindBatch, samples: uint32(samples), number: s.next, before: s.total})
+	s.buf = appendBatch(records.Begin(s.buf), b, s.refs)
+	s.buf = format.Finish(s.buf, at, records.Header{Kind: kindBatch, Count: uint32(samples), Number: s.next, Before: s.total})
 	return at
 }
 
@@ -135,8 +136,8 @@ func (s *Spool) define(g *sample.Group) {
 	s.refs[g] = s.lastRef
 	s.fresh = append(s.fresh, g)
 	at := len(s.buf)
-	s.buf = appendGroup(begin(s.buf), g)
-	s.buf = finish(s.buf, at, header{kind: kindGroup, number: s.lastRef, before: s.total})
+	s.buf = appendGroup(records.Begin(s.buf), g)
+	s.buf = format.Finish(s.buf, at, records.Header{Kind: kindGroup, Number: s.lastRef, Before: s.total})
 }
 
 // wake lets the readers that wait look again.

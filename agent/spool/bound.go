@@ -91,7 +91,7 @@ func (s *Spool) samplesBefore(seg, following *segment, seq uint64) uint64 {
 	if err != nil { // damaged up to its end
 		return following.before
 	}
-	return r.before
+	return r.Before
 }
 
 func (s *Spool) removeOldest() {

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // A kill may cut the last write anywhere.
@@ -359,13 +360,13 @@ func FuzzSegment(f *testing.F) {
 	f.Add(s.buf[:len(s.buf)-3])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// What is behind a header that holds is the interesting part.
-		for at := segmentBytes; at+headerBytes < len(data); {
-			h, ok := parseHeader(data[at:])
+		for at := segmentBytes; at+records.HeaderBytes < len(data); {
+			h, ok := format.Parse(data[at:])
 			if !ok {
 				break
 			}
-			end := min(len(data), at+headerBytes+int(h.length))
-			finish(data[:end], at, h)
+			end := min(len(data), at+records.HeaderBytes+int(h.Length))
+			format.Finish(data[:end], at, h)
 			at = end
 		}
 		dir, err := os.MkdirTemp(ram(), "spool")

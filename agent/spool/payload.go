@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // Record is a batch as it was spooled. Its slices belong to the Reader and are
@@ -52,8 +53,8 @@ func appendBatch(dst []byte, b *sample.Batch, refs map[*sample.Group]uint64) []b
 		e := &b.Events[i]
 		dst = binary.AppendVarint(dst, e.Time.UnixMilli())
 		dst = append(dst, byte(e.Kind))
-		dst = appendString(dst, e.Container)
-		dst = appendString(dst, e.Text)
+		dst = records.AppendString(dst, e.Container)
+		dst = records.AppendString(dst, e.Text)
 	}
 	return dst
 }
@@ -65,23 +66,23 @@ var errPayload = errors.New("malformed payload")
 // it had to leave out, because their group's definition has been damaged.
 func decodeBatch(p []byte, groups map[uint64]*sample.Group, r *Record) (orphans uint64, err error) {
 	r.reset()
-	d := decoder{rest: p}
-	r.Time = time.UnixMilli(d.varint())
+	d := records.Decoder{Rest: p}
+	r.Time = time.UnixMilli(d.Varint())
 
 	// Grown once, so that the columns' slices of it stay where they are.
 	if n := len(p) / 8; cap(r.values) < n {
 		r.values = make([]float64, 0, n)
 	}
-	for range d.count(2) {
-		group, known := groups[d.uvarint()]
-		n := d.count(8)
-		if d.bad || known && n != len(group.Series) {
+	for range d.Count(2) {
+		group, known := groups[d.Uvarint()]
+		n := d.Count(8)
+		if d.Bad || known && n != len(group.Series) {
 			return 0, errPayload
 		}
 		at := len(r.values)
 		for range n {
-			v := math.Float64frombits(binary.LittleEndian.Uint64(d.rest))
-			d.rest = d.rest[8:]
+			v := math.Float64frombits(binary.LittleEndian.Uint64(d.Rest))
+			d.Rest = d.Rest[8:]
 			if known {
 				r.values = append(r.values, v)
 			} else if !sample.IsAbsent(v) {
@@ -92,20 +93,20 @@ func decodeBatch(p []byte, groups map[uint64]*sample.Group, r *Record) (orphans 
 			r.Columns = append(r.Columns, sample.Column{Group: group, Values: r.values[at:len(r.values):len(r.values)]})
 		}
 	}
-	for range d.count(1) {
-		if group, known := groups[d.uvarint()]; known {
+	for range d.Count(1) {
+		if group, known := groups[d.Uvarint()]; known {
 			r.Ended = append(r.Ended, group)
 		}
 	}
-	for range d.count(4) {
+	for range d.Count(4) {
 		r.Events = append(r.Events, sample.Event{
-			Time:      time.UnixMilli(d.varint()),
-			Kind:      sample.EventKind(d.byte()),
-			Container: d.string(),
-			Text:      d.string(),
+			Time:      time.UnixMilli(d.Varint()),
+			Kind:      sample.EventKind(d.Byte()),
+			Container: d.String(),
+			Text:      d.String(),
 		})
 	}
-	if d.bad || len(d.rest) != 0 {
+	if d.Bad || len(d.Rest) != 0 {
 		return 0, errPayload
 	}
 	return orphans, nil
@@ -119,10 +120,10 @@ func appendGroup(dst []byte, g *sample.Group) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(g.Series)))
 	for i := range g.Series {
 		m := g.Series[i].Metric
-		dst = appendString(dst, m.Name)
-		dst = appendString(dst, m.Help)
+		dst = records.AppendString(dst, m.Name)
+		dst = records.AppendString(dst, m.Help)
 		dst = append(dst, byte(m.Type))
-		dst = appendString(dst, m.Unit)
+		dst = records.AppendString(dst, m.Unit)
 		dst = binary.AppendUvarint(dst, uint64(m.Divisor))
 		dst = appendLabels(dst, g.Series[i].Labels)
 	}
@@ -132,17 +133,17 @@ func appendGroup(dst []byte, g *sample.Group) []byte {
 // decodeGroup is the inverse of appendGroup. Equal metrics become one through
 // the map.
 func decodeGroup(p []byte, metrics map[sample.Metric]*sample.Metric) (*sample.Group, error) {
-	d := decoder{rest: p}
-	g := &sample.Group{Labels: d.labels()}
-	if n := d.count(6); n > 0 {
+	d := records.Decoder{Rest: p}
+	g := &sample.Group{Labels: labelsOf(&d)}
+	if n := d.Count(6); n > 0 {
 		g.Series = make([]sample.Series, n)
 	}
 	for i := range g.Series {
-		m := sample.Metric{Name: d.string(), Help: d.string(), Type: sample.Type(d.byte()), Unit: d.string()}
-		divisor := d.uvarint()
+		m := sample.Metric{Name: d.String(), Help: d.String(), Type: sample.Type(d.Byte()), Unit: d.String()}
+		divisor := d.Uvarint()
 		m.Divisor = uint32(divisor)
-		labels := d.labels()
-		if d.bad || divisor > math.MaxUint32 {
+		labels := labelsOf(&d)
+		if d.Bad || divisor > math.MaxUint32 {
 			return nil, errPayload
 		}
 		one := metrics[m]
@@ -152,97 +153,28 @@ func decodeGroup(p []byte, metrics map[sample.Metric]*sample.Metric) (*sample.Gr
 		}
 		g.Series[i] = sample.Series{Metric: one, Labels: labels}
 	}
-	if d.bad || len(d.rest) != 0 {
+	if d.Bad || len(d.Rest) != 0 {
 		return nil, errPayload
 	}
 	return g, nil
 }
 
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
 func appendLabels(dst []byte, ls []sample.Label) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(ls)))
 	for _, l := range ls {
-		dst = appendString(appendString(dst, l.Name), l.Value)
+		dst = records.AppendString(records.AppendString(dst, l.Name), l.Value)
 	}
 	return dst
 }
 
-// decoder reads a payload from its front. Where there is not enough left it
-// turns bad, and its verbs read zeros from then on.
-type decoder struct {
-	rest []byte
-	bad  bool
-}
-
-func (d *decoder) uvarint() uint64 {
-	u, n := binary.Uvarint(d.rest)
-	if !d.step(n) {
-		return 0
-	}
-	return u
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.rest)
-	if !d.step(n) {
-		return 0
-	}
-	return v
-}
-
-func (d *decoder) byte() byte {
-	if len(d.rest) == 0 {
-		d.bad = true
-	}
-	if d.bad {
-		return 0
-	}
-	b := d.rest[0]
-	d.rest = d.rest[1:]
-	return b
-}
-
-// step goes on behind what the encoding/binary package has read: n bytes, or
-// none where n is not positive.
-func (d *decoder) step(n int) bool {
-	if n <= 0 {
-		d.bad = true
-	}
-	if !d.bad {
-		d.rest = d.rest[n:]
-	}
-	return !d.bad
-}
-
-// count reads the length of a list whose entries take at least size bytes, so
-// that no length promises more than there is.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if n > uint64(len(d.rest)/size) {
-		d.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) string() string {
-	n := d.count(1)
-	s := string(d.rest[:n])
-	d.rest = d.rest[n:]
-	return s
-}
-
-func (d *decoder) labels() []sample.Label {
-	n := d.count(2)
+func labelsOf(d *records.Decoder) []sample.Label {
+	n := d.Count(2)
 	if n == 0 {
 		return nil
 	}
 	ls := make([]sample.Label, n)
 	for i := range ls {
-		ls[i] = sample.Label{Name: d.string(), Value: d.string()}
+		ls[i] = sample.Label{Name: d.String(), Value: d.String()}
 	}
 	return ls
 }

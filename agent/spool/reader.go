@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // Reader reads a spool's batches in order, following what is appended. It is
@@ -21,7 +22,7 @@ type Reader struct {
 
 	first  uint64 // of the segment that is open
 	f      *os.File
-	walker walker
+	walker records.Walker
 	groups map[uint64]*sample.Group // by reference, of the segment that is open
 	seq    uint64                   // what the next batch in the segment should be numbered,
 	before uint64                   // and how many samples should be before it
@@ -117,7 +118,7 @@ func (r *Reader) position(seq uint64) (bool, error) {
 			return false, fmt.Errorf("read spool: %w", err)
 		}
 	}
-	r.walker.end = seg.size
+	r.walker.End = seg.size
 	return true, nil
 }
 
@@ -130,7 +131,7 @@ func (r *Reader) open(seg *segment) error {
 		r.f.Close()
 	}
 	r.f, r.first, r.seq, r.before = f, seg.first, seg.first, seg.before
-	r.walker.f, r.walker.off, r.hole = f, segmentBytes, -1
+	r.walker.Format, r.walker.File, r.walker.Off, r.hole = format, f, segmentBytes, -1
 	clear(r.groups)
 	return nil
 }
@@ -139,27 +140,27 @@ func (r *Reader) open(seg *segment) error {
 // seq on. Where there is none, it returns the number to look for next.
 func (r *Reader) scan(seq uint64) (*Record, uint64) {
 	for {
-		rec, err := r.walker.next()
+		rec, err := r.walker.Next()
 		if err != nil {
 			return nil, r.end(seq, err)
 		}
-		if rec.skipped > 0 && r.hole < 0 {
-			r.hole = rec.at - rec.skipped
+		if rec.Skipped > 0 && r.hole < 0 {
+			r.hole = rec.At - rec.Skipped
 		}
-		if rec.kind == kindGroup {
+		if rec.Kind == kindGroup {
 			r.define(rec)
 			continue
 		}
-		if rec.kind != kindBatch || rec.number < r.seq {
+		if rec.Kind != kindBatch || rec.Number < r.seq {
 			continue
 		}
-		r.lost(seq, rec.number, rec.before, errSum)
-		r.seq, r.before = rec.header.next()
-		if rec.number < seq {
+		r.lost(seq, rec.Number, rec.Before, records.ErrSum)
+		r.seq, r.before = rec.Next()
+		if rec.Number < seq {
 			continue
 		}
 		if err := r.decode(rec); err != nil {
-			r.spool.damaged(r.first, place{at: rec.at}, loss{rec.number, 1, uint64(rec.samples)}, err)
+			r.spool.damaged(r.first, place{at: rec.At}, loss{rec.Number, 1, uint64(rec.Count)}, err)
 			continue
 		}
 		return &r.record, 0
@@ -169,16 +170,16 @@ func (r *Reader) scan(seq uint64) (*Record, uint64) {
 // end says what to look for behind the end of what could be read.
 func (r *Reader) end(seq uint64, err error) uint64 {
 	if errors.Is(err, io.EOF) {
-		err = errSum
+		err = records.ErrSum
 	} else {
-		r.hole, r.walker.off = r.walker.off, r.walker.end // the disk does not give the rest
+		r.hole, r.walker.Off = r.walker.Off, r.walker.End // the disk does not give the rest
 	}
-	following, before, held := r.spool.after(r.first, r.walker.end)
+	following, before, held := r.spool.after(r.first, r.walker.End)
 	if !held {
 		return seq // deleted or grown meanwhile
 	}
 	if r.seq < following && r.hole < 0 {
-		r.hole = r.walker.off
+		r.hole = r.walker.Off
 	}
 	r.lost(seq, following, before, err)
 	r.seq, r.before = following, before
@@ -192,7 +193,7 @@ func (r *Reader) lost(wanted, number, before uint64, err error) {
 	at := r.hole
 	r.hole = -1
 	if at < 0 && number > r.seq {
-		at = r.walker.off
+		at = r.walker.Off
 	}
 	first := max(r.seq, wanted)
 	if at < 0 || number < first {
@@ -207,26 +208,26 @@ func (r *Reader) lost(wanted, number, before uint64, err error) {
 
 // define learns a group. Where its definition is damaged, its samples are
 // counted as they come.
-func (r *Reader) define(rec record) {
-	p, err := r.walker.read(rec)
+func (r *Reader) define(rec records.Record) {
+	p, err := r.walker.Read(rec)
 	if err != nil {
-		r.spool.damaged(r.first, place{at: rec.at}, loss{}, err)
+		r.spool.damaged(r.first, place{at: rec.At}, loss{}, err)
 		return
 	}
 	sum := sha256.Sum256(p)
 	g := r.known[sum]
 	if g == nil {
 		if g, err = decodeGroup(p, r.metrics); err != nil {
-			r.spool.damaged(r.first, place{at: rec.at}, loss{}, err)
+			r.spool.damaged(r.first, place{at: rec.At}, loss{}, err)
 			return
 		}
 		r.known[sum] = g
 	}
-	r.groups[rec.number], r.keys[g] = g, key{sum, rec.number}
+	r.groups[rec.Number], r.keys[g] = g, key{sum, rec.Number}
 }
 
-func (r *Reader) decode(rec record) error {
-	p, err := r.walker.read(rec)
+func (r *Reader) decode(rec records.Record) error {
+	p, err := r.walker.Read(rec)
 	if err != nil {
 		return err
 	}
@@ -234,9 +235,9 @@ func (r *Reader) decode(rec record) error {
 	if err != nil {
 		return err
 	}
-	r.record.Seq = rec.number
+	r.record.Seq = rec.Number
 	if orphans > 0 {
-		r.spool.damaged(r.first, place{rec.at, true}, loss{rec.number, 0, orphans}, nil)
+		r.spool.damaged(r.first, place{rec.At, true}, loss{rec.Number, 0, orphans}, nil)
 	}
 	for _, g := range r.record.Ended { // a segment may see thousands of them
 		delete(r.known, r.keys[g].sum)

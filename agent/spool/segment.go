@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // A segment is a file of records, named after the number of its first batch. It
@@ -105,7 +106,7 @@ func (s *segment) appendOpening(dst []byte) []byte {
 }
 
 func openingSum(b []byte) uint32 {
-	return crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:segmentBytes])
+	return records.Checksum(append(slices.Clone(b[:12]), b[16:segmentBytes]...))
 }
 
 // parseOpening reads what a segment opens with. The version is 0 where that is
@@ -138,8 +139,8 @@ func (s *segment) load(previous *segment) (version byte, err error) {
 		s.before = before
 	default:
 		version = 0
-		if r, err := s.batchFrom(f, 0); err == nil && r.number == s.first {
-			s.before = r.before
+		if r, err := s.batchFrom(f, 0); err == nil && r.Number == s.first {
+			s.before = r.Before
 		} else if previous != nil {
 			s.before, err = previous.samplesAfter()
 			return version, err
@@ -156,27 +157,27 @@ func (s *segment) samplesAfter() (uint64, error) {
 	}
 	defer f.Close()
 	total := s.before
-	w := walker{f: f, off: segmentBytes, end: s.size}
+	w := records.Walker{Format: format, File: f, Off: segmentBytes, End: s.size}
 	for {
-		r, err := w.next()
+		r, err := w.Next()
 		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
 		if err != nil {
 			return 0, err
 		}
-		if r.kind == kindBatch {
-			_, total = r.header.next()
+		if r.Kind == kindBatch {
+			_, total = r.Next()
 		}
 	}
 }
 
 // batchFrom returns the first record of a batch numbered seq or above.
-func (s *segment) batchFrom(f io.ReaderAt, seq uint64) (record, error) {
-	w := walker{f: f, off: segmentBytes, end: s.size}
+func (s *segment) batchFrom(f io.ReaderAt, seq uint64) (records.Record, error) {
+	w := records.Walker{Format: format, File: f, Off: segmentBytes, End: s.size}
 	for {
-		r, err := w.next()
-		if err != nil || r.kind == kindBatch && r.number >= seq {
+		r, err := w.Next()
+		if err != nil || r.Kind == kindBatch && r.Number >= seq {
 			return r, err
 		}
 	}

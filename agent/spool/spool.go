@@ -25,6 +25,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 	"github.com/plimsoll-io/plimsoll/internal/durable"
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // ErrClosed is returned by a spool that has been closed.
@@ -125,7 +126,7 @@ func (s *Spool) open() error {
 		return err
 	}
 	var err error
-	if s.lock, err = lock(s.opts.Dir); err != nil {
+	if s.lock, err = records.Claim(s.opts.Dir); err != nil {
 		return err
 	}
 	if err := durable.DropTorn(filepath.Join(s.opts.Dir, identityName)); err != nil {
@@ -142,7 +143,7 @@ func (s *Spool) open() error {
 		return err
 	}
 	if version = max(version, s.id.version); version > formatVersion {
-		aside, err := moveAside(s.opts.Dir, time.Now())
+		aside, err := records.MoveAside(s.opts.Dir, time.Now())
 		if err != nil {
 			return fmt.Errorf("move a spool of version %d aside: %w", version, err)
 		}
@@ -196,35 +197,35 @@ func (s *Spool) openLast() (whole bool, err error) {
 	}
 	s.next, s.total = seg.first, seg.before
 	end, whole := int64(0), true
-	w := walker{f: seg.file, off: segmentBytes, end: seg.size}
+	w := records.Walker{Format: format, File: seg.file, Off: segmentBytes, End: seg.size}
 	for {
-		r, err := w.next()
+		r, err := w.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return false, err
 		}
-		end = w.off
-		whole = whole && r.skipped == 0
-		switch r.kind {
+		end = w.Off
+		whole = whole && r.Skipped == 0
+		switch r.Kind {
 		case kindBatch:
-			s.next, s.total = r.header.next()
+			s.next, s.total = r.Next()
 			whole = true // whatever came before it
 		case kindGroup:
 			// Groups are defined anew behind what is there, because this
 			// process has others, under references of their own.
-			s.lastRef = max(s.lastRef, r.number)
+			s.lastRef = max(s.lastRef, r.Number)
 		}
 	}
 	if rest := seg.size - max(end, segmentBytes); rest > 0 {
 		// A kill leaves the front of the last write: a header that is whole
 		// with less than it promises, or less than a header.
-		if torn := make([]byte, headerBytes); rest >= headerBytes {
+		if torn := make([]byte, records.HeaderBytes); rest >= records.HeaderBytes {
 			if _, err := seg.file.ReadAt(torn, seg.size-rest); err != nil {
 				return false, err
 			}
-			_, ok := parseHeader(torn)
+			_, ok := format.Parse(torn)
 			whole = whole && ok
 		}
 		s.opts.Log.Warn("cutting off the torn end of the spool", "file", seg.path, "offset", end, "bytes", rest)

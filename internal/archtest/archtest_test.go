@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"agent/sample":            {},
 	"agent/discover":          {"agent/sample"},
 	"agent/expose":            {"agent/sample"},
-	"agent/spool":             {"agent/sample", "internal/durable"},
+	"agent/spool":             {"agent/sample", "internal/durable", "internal/records"},
 	"agent/textfile":          {"agent/sample"},
 	"agent/stream":            {"agent/sample", "agent/spool", "proto", "internal"},
 	"agent/vote":              {"proto"},

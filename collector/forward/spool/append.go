@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // maxSamples is how many samples a record holds at most.
@@ -171,14 +173,14 @@ func (s *Spool) encode(seg *segment, now time.Time, at int64, series []labels.La
 	for first := known; first < len(s.sets); {
 		from := len(s.buf)
 		var taken int
-		s.buf, s.raw, taken = appendLabels(begin(s.buf), s.raw, s.sets[first:])
-		s.buf = finish(s.buf, from, header{kind: kindLabels, count: uint32(taken), number: uint64(first), before: s.next.Samples})
+		s.buf, s.raw, taken = appendLabels(records.Begin(s.buf), s.raw, s.sets[first:])
+		s.buf = format.Finish(s.buf, from, records.Header{Kind: kindLabels, Count: uint32(taken), Number: uint64(first), Before: s.next.Samples})
 		first += taken
 		definitions += len(s.buf) - from
 	}
 	from := len(s.buf)
-	s.buf = appendSamples(begin(s.buf), at, now.UnixMilli(), s.runs, values)
-	s.buf = finish(s.buf, from, header{kind: kindSamples, count: uint32(len(values)), number: s.next.Number, before: s.next.Samples})
+	s.buf = appendSamples(records.Begin(s.buf), at, now.UnixMilli(), s.runs, values)
+	s.buf = format.Finish(s.buf, from, records.Header{Kind: kindSamples, Count: uint32(len(values)), Number: s.next.Number, Before: s.next.Samples})
 	return definitions
 }
 

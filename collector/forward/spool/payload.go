@@ -7,6 +7,8 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // errPayload is a payload whose checksum holds and that yet makes no sense.
@@ -31,7 +33,7 @@ func appendLabels(dst, raw []byte, sets []labels.Labels) (compressed, scratch []
 		}
 		raw = binary.AppendUvarint(raw, uint64(ls.Len()))
 		ls.Range(func(l labels.Label) {
-			raw = appendString(appendString(raw, l.Name), l.Value)
+			raw = records.AppendString(records.AppendString(raw, l.Name), l.Value)
 		})
 		taken++
 	}
@@ -51,15 +53,15 @@ func decodeLabels(p []byte, add func(labels.Labels)) error {
 	if err != nil {
 		return errPayload
 	}
-	d := decoder{rest: raw}
+	d := records.Decoder{Rest: raw}
 	b := labels.NewScratchBuilder(16)
-	for len(d.rest) > 0 {
+	for len(d.Rest) > 0 {
 		b.Reset()
-		for range d.count(2) {
-			name, value := d.string(), d.string()
+		for range d.Count(2) {
+			name, value := d.String(), d.String()
 			b.Add(name, value)
 		}
-		if d.bad {
+		if d.Bad {
 			return errPayload
 		}
 		add(b.Labels())
@@ -103,15 +105,15 @@ const maxInteger = 1 << 53
 // decodeSamples fills r from the payload of a record of n samples.
 func decodeSamples(p []byte, n uint32, r *Record) error {
 	r.Refs, r.Values = r.Refs[:0], r.Values[:0]
-	d := decoder{rest: p}
-	r.At, r.Arrived = d.varint(), d.varint()
-	if uint64(n) > uint64(len(d.rest)) { // a value takes a byte at least
+	d := records.Decoder{Rest: p}
+	r.At, r.Arrived = d.Varint(), d.Varint()
+	if uint64(n) > uint64(len(d.Rest)) { // a value takes a byte at least
 		return errPayload
 	}
 	end := int64(0)
 	for len(r.Refs) < int(n) {
-		first, length := end+d.varint(), d.uvarint()
-		if d.bad || length == 0 || length > uint64(n)-uint64(len(r.Refs)) || first < 0 || first+int64(length) > math.MaxUint32 {
+		first, length := end+d.Varint(), d.Uvarint()
+		if d.Bad || length == 0 || length > uint64(n)-uint64(len(r.Refs)) || first < 0 || first+int64(length) > math.MaxUint32 {
 			return errPayload
 		}
 		end = first + int64(length)
@@ -120,9 +122,9 @@ func decodeSamples(p []byte, n uint32, r *Record) error {
 		}
 	}
 	for range n {
-		switch u := d.uvarint(); {
+		switch u := d.Uvarint(); {
 		case u == 1:
-			r.Values = append(r.Values, math.Float64frombits(d.uint64()))
+			r.Values = append(r.Values, math.Float64frombits(d.Uint64()))
 		case u&1 == 1:
 			return errPayload
 		default:
@@ -130,77 +132,8 @@ func decodeSamples(p []byte, n uint32, r *Record) error {
 			r.Values = append(r.Values, float64(int64(u>>1)^-int64(u&1)))
 		}
 	}
-	if d.bad || len(d.rest) != 0 {
+	if d.Bad || len(d.Rest) != 0 {
 		return errPayload
 	}
 	return nil
-}
-
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-// decoder reads a payload from its front. Where there is not enough left it
-// turns bad, and its verbs read zeros from then on.
-type decoder struct {
-	rest []byte
-	bad  bool
-}
-
-func (d *decoder) uvarint() uint64 {
-	u, n := binary.Uvarint(d.rest)
-	if !d.step(n) {
-		return 0
-	}
-	return u
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.rest)
-	if !d.step(n) {
-		return 0
-	}
-	return v
-}
-
-func (d *decoder) uint64() uint64 {
-	if len(d.rest) < 8 {
-		d.bad = true
-	}
-	if d.bad {
-		return 0
-	}
-	u := binary.LittleEndian.Uint64(d.rest)
-	d.rest = d.rest[8:]
-	return u
-}
-
-// step goes on behind what the encoding/binary package has read: n bytes, or
-// none where n is not positive.
-func (d *decoder) step(n int) bool {
-	if n <= 0 {
-		d.bad = true
-	}
-	if !d.bad {
-		d.rest = d.rest[n:]
-	}
-	return !d.bad
-}
-
-// count reads the length of a list whose entries take at least size bytes, so
-// that no length promises more than there is.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if n > uint64(len(d.rest)/size) {
-		d.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) string() string {
-	n := d.count(1)
-	s := string(d.rest[:n])
-	d.rest = d.rest[n:]
-	return s
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // Record is what one Append has written, or a part of it. Its slices belong to
@@ -42,7 +44,7 @@ type Reader struct {
 
 	segment uint64 // that is open
 	f       *os.File
-	scanner scanner
+	walker  records.Walker
 	sets    map[uint32]labels.Labels
 	record  Record
 }
@@ -230,9 +232,9 @@ func (r *Reader) openSegment(v view) error {
 			return fmt.Errorf("read forward spool: %w", err)
 		}
 		r.f, r.segment = f, v.segment
-		r.scanner = scanner{f: f, off: segmentBytes, payload: r.scanner.payload}
+		r.walker.Format, r.walker.File, r.walker.Off = format, f, segmentBytes
 	}
-	r.scanner.end = v.size
+	r.walker.End = v.size
 	return nil
 }
 
@@ -240,7 +242,7 @@ func (r *Reader) openSegment(v view) error {
 // none so far. What cannot be read is as good as damaged.
 func (r *Reader) scan(v view) (*Record, error) {
 	for r.f != nil {
-		rec, err := r.scanner.next()
+		rec, err := r.walker.Next()
 		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
@@ -250,18 +252,18 @@ func (r *Reader) scan(v view) (*Record, error) {
 			}
 			return nil, fmt.Errorf("read forward spool: %w", err)
 		}
-		if rec.kind == kindSamples && rec.number < v.at.Number {
+		if rec.Kind == kindSamples && rec.Number < v.at.Number {
 			continue
 		}
-		payload, err := r.scanner.read(rec)
+		payload, err := r.walker.Read(rec)
 		if err != nil {
 			continue
 		}
-		switch rec.kind {
+		switch rec.Kind {
 		case kindLabels:
 			r.define(rec, payload)
 		case kindSamples:
-			if decodeSamples(payload, rec.count, &r.record) == nil && r.advance(v, rec) {
+			if decodeSamples(payload, rec.Count, &r.record) == nil && r.advance(v, rec) {
 				return &r.record, nil
 			}
 		}
@@ -269,8 +271,8 @@ func (r *Reader) scan(v view) (*Record, error) {
 	return nil, nil
 }
 
-func (r *Reader) define(rec record, payload []byte) {
-	ref := rec.number
+func (r *Reader) define(rec records.Record, payload []byte) {
+	ref := rec.Number
 	_ = decodeLabels(payload, func(ls labels.Labels) { // what was read before damage is good
 		if ref < 1<<32 {
 			r.sets[uint32(ref)] = ls
@@ -280,7 +282,7 @@ func (r *Reader) define(rec record, payload []byte) {
 }
 
 // advance moves behind rec, unless that has been dropped while it was read.
-func (r *Reader) advance(v view, rec record) bool {
+func (r *Reader) advance(v view, rec records.Record) bool {
 	orphans := r.adopt()
 	s := r.spool
 	s.mu.Lock()
@@ -288,8 +290,8 @@ func (r *Reader) advance(v view, rec record) bool {
 	if r.next != v.at {
 		return false
 	}
-	r.record.Segment, r.record.End = v.segment, rec.header.end()
-	r.record.Damaged = r.carry + orphans + rec.header.start().since(v.at)
+	r.record.Segment, r.record.End = v.segment, placeAfter(rec.Header)
+	r.record.Damaged = r.carry + orphans + placeOf(rec.Header).since(v.at)
 	r.next, r.carry = r.record.End, 0
 	return true
 }

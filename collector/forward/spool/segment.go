@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // A segment is a file of records, named after the number of its first record of
@@ -109,7 +111,7 @@ func (s *segment) appendOpening(dst []byte) []byte {
 }
 
 func openingSum(b []byte) uint32 {
-	return checksum(append(slices.Clone(b[:12]), b[16:segmentBytes]...))
+	return records.Checksum(append(slices.Clone(b[:12]), b[16:segmentBytes]...))
 }
 
 // parseOpening reads what a segment opens with. The version is 0 where that is
@@ -119,7 +121,7 @@ func parseOpening(b []byte) (version byte, first Place) {
 		return 0, Place{}
 	}
 	first = Place{binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])}
-	if first.Number > maxNumber || first.Samples > maxNumber {
+	if first.Number > records.MaxNumber || first.Samples > records.MaxNumber {
 		return 0, Place{}
 	}
 	return b[8], first
@@ -147,8 +149,8 @@ func (s *segment) load(previous *segment) (version byte, err error) {
 		s.first = first
 		return version, nil
 	}
-	if h, err := s.firstSamples(f); err == nil && h.number == s.first.Number {
-		s.first = h.start()
+	if h, err := s.firstSamples(f); err == nil && h.Number == s.first.Number {
+		s.first = placeOf(h)
 		return 0, nil
 	}
 	if previous != nil {
@@ -159,12 +161,12 @@ func (s *segment) load(previous *segment) (version byte, err error) {
 	return 0, nil
 }
 
-func (s *segment) firstSamples(f io.ReaderAt) (header, error) {
-	c := scanner{f: f, end: s.size}
+func (s *segment) firstSamples(f io.ReaderAt) (records.Header, error) {
+	c := records.Walker{Format: format, File: f, End: s.size}
 	for {
-		r, err := c.next()
-		if err != nil || r.kind == kindSamples {
-			return r.header, err
+		r, err := c.Next()
+		if err != nil || r.Kind == kindSamples {
+			return r.Header, err
 		}
 	}
 }
@@ -177,17 +179,17 @@ func (s *segment) end() (Place, error) {
 	}
 	defer f.Close()
 	at := s.first
-	c := scanner{f: f, off: segmentBytes, end: s.size}
+	c := records.Walker{Format: format, File: f, Off: segmentBytes, End: s.size}
 	for {
-		r, err := c.next()
+		r, err := c.Next()
 		if errors.Is(err, io.EOF) {
 			return at, nil
 		}
 		if err != nil {
 			return at, err
 		}
-		if r.kind == kindSamples && r.number >= at.Number {
-			at = r.header.end()
+		if r.Kind == kindSamples && r.Number >= at.Number {
+			at = placeAfter(r.Header)
 		}
 	}
 }
@@ -201,18 +203,18 @@ func (s *segment) cut(log *slog.Logger) (Place, error) {
 	}
 	defer f.Close()
 	at, end := s.first, int64(0)
-	c := scanner{f: f, off: segmentBytes, end: s.size}
+	c := records.Walker{Format: format, File: f, Off: segmentBytes, End: s.size}
 	for {
-		r, err := c.next()
+		r, err := c.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return at, err
 		}
-		end = c.off
-		if r.kind == kindSamples && r.number >= at.Number {
-			at = r.header.end()
+		end = c.Off
+		if r.Kind == kindSamples && r.Number >= at.Number {
+			at = placeAfter(r.Header)
 		}
 	}
 	if end < s.size {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/plimsoll-io/plimsoll/internal/durable"
+	"github.com/plimsoll-io/plimsoll/internal/records"
 )
 
 // ErrClosed is returned by a spool that has been closed.
@@ -116,7 +117,7 @@ func (s *Spool) open() error {
 		return err
 	}
 	var err error
-	if s.lock, err = lock(s.opts.Dir); err != nil {
+	if s.lock, err = records.Claim(s.opts.Dir); err != nil {
 		return err
 	}
 	if err := durable.DropTorn(filepath.Join(s.opts.Dir, placesName)); err != nil {
@@ -130,7 +131,7 @@ func (s *Spool) open() error {
 		return err
 	}
 	if version = max(version, s.saved.Version); version > formatVersion {
-		aside, err := moveAside(s.opts.Dir, time.Now())
+		aside, err := records.MoveAside(s.opts.Dir, time.Now())
 		if err != nil {
 			return fmt.Errorf("move a spool of version %d aside: %w", version, err)
 		}
