@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,8 @@ type Authority struct {
 	lock    *os.File
 	// commands are taken here; Run serves them.
 	commands net.Listener
+	// strangers are the connections that have proven nothing yet.
+	strangers atomic.Int64
 
 	mu       sync.Mutex
 	ca       *ca

@@ -36,8 +36,8 @@ func Bind(ctx context.Context) ([]byte, error) {
 // and proved itself otherwise.
 func Admit(ctx context.Context) {
 	if p, ok := peer.FromContext(ctx); ok {
-		if auth, ok := p.AuthInfo.(passed); ok && auth.end != nil {
-			auth.end.Stop()
+		if auth, ok := p.AuthInfo.(passed); ok && auth.stranger != nil {
+			auth.stranger.forget()
 		}
 	}
 }

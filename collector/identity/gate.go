@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,6 +24,10 @@ const (
 	// strangerLimit is how long a connection may live that proves nothing. To
 	// enrol takes a fraction of a second.
 	strangerLimit = 30 * time.Second
+	// mostStrangers is how many connections may have proven nothing yet, so that
+	// who only connects takes some 100 MB at the most. Nodes that are known come
+	// back in turns where more of them connect at once.
+	mostStrangers = 2048
 	// cutGrace is how long a stream that was told to end may take for it, before
 	// its connection is closed under it.
 	cutGrace = time.Second
@@ -58,36 +63,59 @@ type door struct {
 // passed is what is known of a connection.
 type passed struct {
 	credentials.TLSInfo
-	conn net.Conn
-	end  *time.Timer // of a stranger's; nil if it is none
+	conn     net.Conn
+	stranger *stranger // nil if it is none
 }
 
-// ServerHandshake implements TransportCredentials.
+var errCrowded = errors.New("too many connections have proven nothing yet")
+
+// ServerHandshake implements TransportCredentials. Whoever begins one is a stranger
+// until it has ended well.
 func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	a := d.authority
+	if a.strangers.Add(1) > mostStrangers {
+		a.strangers.Add(-1)
+		a.metrics.crowded.Inc()
+		return nil, nil, errCrowded
+	}
+	gone := sync.OnceFunc(func() { a.strangers.Add(-1) })
 	conn, info, err := d.TransportCredentials.ServerHandshake(raw)
 	if err != nil {
-		d.authority.metrics.handshakes.Inc()
+		gone()
+		a.metrics.handshakes.Inc()
 		return nil, nil, err
 	}
 	p := passed{TLSInfo: info.(credentials.TLSInfo), conn: conn}
-	if d.authority.stranger(p.certificate()) {
-		p.end = time.AfterFunc(strangerLimit, func() { _ = conn.Close() })
-		return &fleeting{conn, p.end}, p, nil
+	if !a.stranger(p.certificate()) {
+		gone()
+		return conn, p, nil
 	}
-	return conn, p, nil
+	timeUp := time.AfterFunc(strangerLimit, func() {
+		gone()
+		_ = conn.Close()
+	})
+	p.stranger = &stranger{conn, timeUp, gone}
+	return p.stranger, p, nil
 }
 
-// fleeting is a connection of a stranger, with the end of its time. Once closed
-// it is not kept until then: strangers can make many of them.
-type fleeting struct {
+// stranger is a connection that has proven nothing yet, with the end of its time.
+// Once closed it is not kept until then: strangers can make many of them.
+type stranger struct {
 	net.Conn
-	end *time.Timer
+	timeUp *time.Timer
+	gone   func()
 }
 
 // Close implements net.Conn.
-func (f *fleeting) Close() error {
-	f.end.Stop()
-	return f.Conn.Close()
+func (s *stranger) Close() error {
+	s.forget()
+	return s.Conn.Close()
+}
+
+// forget lets it live, or end, as any other.
+func (s *stranger) forget() {
+	s.timeUp.Stop()
+	s.gone()
 }
 
 // Clone implements TransportCredentials.

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -336,7 +337,52 @@ func TestAStrangerThatHasGoneIsForgotten(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if conn.(*fleeting).end.Stop() {
+	if conn.(*stranger).timeUp.Stop() {
 		t.Error("its time was still running")
 	}
+	if n := s.authority.strangers.Load(); n != 0 {
+		t.Errorf("%d strangers are counted, want none", n)
+	}
+}
+
+// Who only connects must not take all memory, nor keep those out that are here.
+func TestMoreThanSoManyStrangersAreTurnedAway(t *testing.T) {
+	s := newSite(t, 0)
+	m := s.enroll("a")
+	stream := m.pushes()
+	door := s.authority.Credentials()
+	var mute sync.WaitGroup
+	var ends []net.Conn
+	for range mostStrangers {
+		near, far := net.Pipe()
+		ends = append(ends, near)
+		mute.Go(func() {
+			if _, _, err := door.ServerHandshake(far); err == nil {
+				t.Error("a handshake without a word ended well")
+			}
+		})
+	}
+	for s.authority.strangers.Load() < mostStrangers {
+		runtime.Gosched()
+	}
+	late := &member{site: s, node: "a", cert: m.cert, key: m.key}
+	late.connect()
+	_, err := late.push(t.Context())
+	wants(t, err, codes.Unavailable, "")
+	_, far := net.Pipe()
+	if _, _, err := door.ServerHandshake(far); !errors.Is(err, errCrowded) {
+		t.Errorf("error %v, want one that says that there are too many", err)
+	}
+	if err := m.say(stream, 2); err != nil {
+		t.Errorf("who is here is cut off: %v", err)
+	}
+	for _, near := range ends {
+		_ = near.Close()
+	}
+	mute.Wait()
+	if n := s.authority.strangers.Load(); n != 0 {
+		t.Errorf("%d strangers are counted, want none", n)
+	}
+	late.connect()
+	late.pushes()
 }

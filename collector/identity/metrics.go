@@ -7,10 +7,10 @@ import (
 )
 
 type metrics struct {
-	tokens, revoked, handshakes, errors prometheus.Counter
-	granted                             *prometheus.CounterVec // by deed
-	refused                             *prometheus.CounterVec // by deed and reason
-	ended                               *prometheus.CounterVec // by reason
+	tokens, revoked, handshakes, crowded, errors prometheus.Counter
+	granted                                      *prometheus.CounterVec // by deed
+	refused                                      *prometheus.CounterVec // by deed and reason
+	ended                                        *prometheus.CounterVec // by reason
 }
 
 const prefix = "plimsoll_collector_identity_"
@@ -27,6 +27,7 @@ func (a *Authority) register() error {
 		tokens:     counter("tokens_created_total", "Tokens made to let nodes in."),
 		revoked:    counter("revocations_total", "Times that certificates were revoked by command."),
 		handshakes: counter("failed_handshakes_total", "Connections that ended before TLS was agreed on."),
+		crowded:    counter("crowded_out_total", "Connections that were closed at once, as many as may be had proven nothing yet."),
 		errors:     counter("write_errors_total", "Changes that were not made because the disk did not take them."),
 		granted:    counters("granted_total", "Certificates given to nodes, by what they came with: a token (enroll) or a certificate (renew).", "deed"),
 		refused:    counters("refused_total", "Calls that were refused, by what was asked for and why.", "deed", "reason"),
@@ -37,10 +38,16 @@ func (a *Authority) register() error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.tokens, m.revoked, m.handshakes, m.errors, m.granted, m.refused, m.ended,
+		m.tokens, m.revoked, m.handshakes, m.crowded, m.errors, m.granted, m.refused, m.ended,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: prefix + "authority_expires_timestamp_seconds", Help: "When the authority's certificate expires, unless plimsoll ca rotate makes a new one.",
 		}, a.expires),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: prefix + "strangers", Help: "Connections that have proven nothing yet.",
+		}, func() float64 { return float64(a.strangers.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: prefix + "strangers_limit", Help: "How many such connections there may be; more are closed at once.",
+		}, func() float64 { return mostStrangers }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "nodes", Help: "Nodes that have a certificate that is good."}, a.nodes),
 		overdue{a},
 	} {
