@@ -12,12 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 	"github.com/plimsoll-io/plimsoll/internal/join"
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
@@ -71,9 +71,8 @@ type Authority struct {
 	metrics *metrics
 	lock    *os.File
 	// commands are taken here; Run serves them.
-	commands net.Listener
-	// strangers are the connections that have proven nothing yet.
-	strangers atomic.Int64
+	commands  net.Listener
+	strangers strangers
 
 	mu       sync.Mutex
 	ca       *ca
@@ -121,6 +120,10 @@ func Open(opts Options) (*Authority, error) {
 // keys without memory are then a loss that is noticed, not a beginning.
 func (a *Authority) load() (err error) {
 	file := filepath.Join(a.opts.Dir, stateFile)
+	// It may have a key in it that is to be gone.
+	if err := errors.Join(durable.DropTorn(file), durable.DropTorn(filepath.Join(a.opts.Dir, caFile))); err != nil {
+		return err
+	}
 	_, missing := os.Stat(filepath.Join(a.opts.Dir, caFile))
 	a.state, err = openState(a.opts.Dir)
 	if errors.Is(err, fs.ErrNotExist) {

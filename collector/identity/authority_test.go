@@ -102,6 +102,20 @@ func swapKey(path string) error {
 	return c.save(filepath.Dir(path))
 }
 
+// A crash may have left a key in half a file, which a rotation would not remove.
+func TestNoKeyIsLeftBesideTheAuthority(t *testing.T) {
+	s := newSite(t, 0)
+	for _, name := range []string{caFile, stateFile} {
+		if err := os.WriteFile(filepath.Join(s.opts.Dir, name+".new-1"), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.reopen()
+	if left, err := filepath.Glob(filepath.Join(s.opts.Dir, "*.new-*")); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, error %v", left, err)
+	}
+}
+
 func TestADirectoryHasOneAuthority(t *testing.T) {
 	s := newSite(t, 0)
 	if a, err := Open(s.opts); err == nil || !contains(err.Error(), "in use by another collector") {

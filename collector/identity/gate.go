@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,10 +23,6 @@ const (
 	// strangerLimit is how long a connection may live that proves nothing. To
 	// enrol takes a fraction of a second.
 	strangerLimit = 30 * time.Second
-	// mostStrangers is how many connections may have proven nothing yet, so that
-	// who only connects takes some 100 MB at the most. Nodes that are known come
-	// back in turns where more of them connect at once.
-	mostStrangers = 2048
 	// cutGrace is how long a stream that was told to end may take for it, before
 	// its connection is closed under it.
 	cutGrace = time.Second
@@ -67,18 +62,15 @@ type passed struct {
 	stranger *stranger // nil if it is none
 }
 
-var errCrowded = errors.New("too many connections have proven nothing yet")
-
 // ServerHandshake implements TransportCredentials. Whoever begins one is a stranger
 // until it has ended well.
 func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	a := d.authority
-	if a.strangers.Add(1) > mostStrangers {
-		a.strangers.Add(-1)
+	gone, err := a.strangers.enter(raw)
+	if err != nil {
 		a.metrics.crowded.Inc()
-		return nil, nil, errCrowded
+		return nil, nil, err
 	}
-	gone := sync.OnceFunc(func() { a.strangers.Add(-1) })
 	conn, info, err := d.TransportCredentials.ServerHandshake(raw)
 	if err != nil {
 		gone()
@@ -86,36 +78,12 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		return nil, nil, err
 	}
 	p := passed{TLSInfo: info.(credentials.TLSInfo), conn: conn}
-	if !a.stranger(p.certificate()) {
+	if !a.unproven(p.certificate()) {
 		gone()
 		return conn, p, nil
 	}
-	timeUp := time.AfterFunc(strangerLimit, func() {
-		gone()
-		_ = conn.Close()
-	})
-	p.stranger = &stranger{conn, timeUp, gone}
+	p.stranger = newStranger(conn, gone)
 	return p.stranger, p, nil
-}
-
-// stranger is a connection that has proven nothing yet, with the end of its time.
-// Once closed it is not kept until then: strangers can make many of them.
-type stranger struct {
-	net.Conn
-	timeUp *time.Timer
-	gone   func()
-}
-
-// Close implements net.Conn.
-func (s *stranger) Close() error {
-	s.forget()
-	return s.Conn.Close()
-}
-
-// forget lets it live, or end, as any other.
-func (s *stranger) forget() {
-	s.timeUp.Stop()
-	s.gone()
 }
 
 // Clone implements TransportCredentials.
@@ -144,7 +112,8 @@ func presented(ctx context.Context) (*x509.Certificate, net.Conn) {
 	return auth.certificate(), auth.conn
 }
 
-func (a *Authority) stranger(cert *x509.Certificate) bool {
+// unproven tells whether a certificate, nil if there is none, counts for nothing.
+func (a *Authority) unproven(cert *x509.Certificate) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, r := a.check(cert, time.Now(), false)

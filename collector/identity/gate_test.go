@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"sync"
@@ -340,9 +342,19 @@ func TestAStrangerThatHasGoneIsForgotten(t *testing.T) {
 	if conn.(*stranger).timeUp.Stop() {
 		t.Error("its time was still running")
 	}
-	if n := s.authority.strangers.Load(); n != 0 {
+	if n := s.authority.strangers.count(); n != 0 {
 		t.Errorf("%d strangers are counted, want none", n)
 	}
+}
+
+// from is a connection in memory that is said to be from an address.
+type from struct {
+	net.Conn
+	address string
+}
+
+func (f from) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(f.address), 1))
 }
 
 // Who only connects must not take all memory, nor keep those out that are here.
@@ -350,29 +362,47 @@ func TestMoreThanSoManyStrangersAreTurnedAway(t *testing.T) {
 	s := newSite(t, 0)
 	m := s.enroll("a")
 	stream := m.pushes()
+	await := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); s.authority.strangers.count() != n; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d strangers are counted, want %d", s.authority.strangers.count(), n)
+			}
+		}
+	}
+	await(0) // without the connection by which the node was let in
 	door := s.authority.Credentials()
 	var mute sync.WaitGroup
 	var ends []net.Conn
-	for range mostStrangers {
+	shake := func(address string) {
 		near, far := net.Pipe()
 		ends = append(ends, near)
 		mute.Go(func() {
-			if _, _, err := door.ServerHandshake(far); err == nil {
+			if _, _, err := door.ServerHandshake(from{far, address}); err == nil {
 				t.Error("a handshake without a word ended well")
 			}
 		})
 	}
-	for s.authority.strangers.Load() < mostStrangers {
-		runtime.Gosched()
+	refused := func(address string) {
+		t.Helper()
+		if _, _, err := door.ServerHandshake(from{address: address}); !errors.Is(err, errCrowded) {
+			t.Errorf("error %v, want one that says that there are too many", err)
+		}
 	}
+	for range mostOfOne {
+		shake("2001:db8::1")
+	}
+	await(mostOfOne)
+	refused("2001:db8::ffff") // of the same network
+	for i := range mostStrangers - mostOfOne {
+		shake(fmt.Sprintf("192.0.2.%d", i%100))
+	}
+	await(mostStrangers)
+	refused("198.51.100.1")
 	late := &member{site: s, node: "a", cert: m.cert, key: m.key}
 	late.connect()
 	_, err := late.push(t.Context())
 	wants(t, err, codes.Unavailable, "")
-	_, far := net.Pipe()
-	if _, _, err := door.ServerHandshake(far); !errors.Is(err, errCrowded) {
-		t.Errorf("error %v, want one that says that there are too many", err)
-	}
 	if err := m.say(stream, 2); err != nil {
 		t.Errorf("who is here is cut off: %v", err)
 	}
@@ -380,9 +410,10 @@ func TestMoreThanSoManyStrangersAreTurnedAway(t *testing.T) {
 		_ = near.Close()
 	}
 	mute.Wait()
-	if n := s.authority.strangers.Load(); n != 0 {
-		t.Errorf("%d strangers are counted, want none", n)
-	}
 	late.connect()
 	late.pushes()
+	await(0)
+	if left := len(s.authority.strangers.of); left != 0 {
+		t.Errorf("%d addresses are kept", left)
+	}
 }

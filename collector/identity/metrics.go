@@ -37,20 +37,14 @@ func (a *Authority) register() error {
 	if a.opts.Registerer == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{
+	for _, c := range append(a.strangers.collectors(),
 		m.tokens, m.revoked, m.handshakes, m.crowded, m.errors, m.granted, m.refused, m.ended,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: prefix + "authority_expires_timestamp_seconds", Help: "When the authority's certificate expires, unless plimsoll ca rotate makes a new one.",
 		}, a.expires),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: prefix + "strangers", Help: "Connections that have proven nothing yet.",
-		}, func() float64 { return float64(a.strangers.Load()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: prefix + "strangers_limit", Help: "How many such connections there may be; more are closed at once.",
-		}, func() float64 { return mostStrangers }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "nodes", Help: "Nodes that have a certificate that is good."}, a.nodes),
 		overdue{a},
-	} {
+	) {
 		if err := a.opts.Registerer.Register(c); err != nil {
 			return err
 		}

@@ -216,7 +216,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.StaticStreamWindowSize(512 << 10),
 		grpc.StaticConnWindowSize(1 << 20),
 		grpc.MaxRecvMsgSize(4 << 20),
-		grpc.MaxConcurrentStreams(16), // of one connection; an agent needs one
+		grpc.MaxHeaderListSize(16 << 10), // what anybody may send that has proven nothing
+		grpc.MaxConcurrentStreams(16),    // of one connection; an agent needs one
 	}
 }
 
