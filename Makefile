@@ -67,7 +67,7 @@ proto: $(TOOLS) ## generate Go from proto/
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" buf generate
 
 generate: proto ## write every generated file anew
-	$(GO) test ./agent ./internal/conf ./scaler -update
+	$(GO) test ./agent ./internal/conf ./scaler/explain -update
 	$(GO) test ./cmd/plimsoll -run TestTheCatalogueOfMetricsIsTrue -update
 	$(GO) test ./alerting/rules -run TestTheListOfRulesIsTrue -update
 

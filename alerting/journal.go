@@ -313,7 +313,7 @@ func (c *kept) rotate() (func() error, error) {
 
 // writeSnapshot replaces a snapshot at once or not at all.
 func writeSnapshot(path string, state keepable) (size int64, err error) {
-	err = durable.ReplaceWith(path, func(w io.Writer) (err error) {
+	err = durable.ReplaceWith(path, 0o600, func(w io.Writer) (err error) {
 		size, err = state.Snapshot(w)
 		return err
 	})

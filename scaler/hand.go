@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ type hands struct {
 	wall  func() time.Time
 	clock func() time.Duration // since some moment; cannot be set
 	// replace writes the file: durable.Replace.
-	replace func(path string, data []byte) error
+	replace func(path string, data []byte, mode fs.FileMode) error
 
 	// Whoever speaks waits for the disk, one after the other. Decisions, which take
 	// mu alone, do not.

@@ -76,7 +76,7 @@ func (h *hands) sweep() error {
 	defer h.saving.Unlock()
 	data, err := h.unsaved()
 	if err == nil && data != nil {
-		err = h.replace(h.path, data)
+		err = h.replace(h.path, data, 0o600)
 	}
 	if err != nil {
 		h.mu.Lock()

@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -280,9 +281,9 @@ func TestNoDecisionWaitsForADisk(t *testing.T) {
 		}
 	}
 	h.audit = func(journal.Act) error { meanwhile("in say or hear, as it is audited"); return nil }
-	h.replace = func(path string, data []byte) error {
+	h.replace = func(path string, data []byte, mode fs.FileMode) error {
 		meanwhile("in sweep, as it is saved")
-		return durable.Replace(path, data)
+		return durable.Replace(path, data, mode)
 	}
 	said := say(t, h, c.act(journal.VerbOverride, "web", time.Hour))
 	said.Policy, said.ID = "api", "x"
@@ -301,12 +302,12 @@ func TestNoDecisionWaitsForADisk(t *testing.T) {
 func TestWhatIsSaidDuringASaveIsSavedAsWell(t *testing.T) {
 	c := &clocks{wall: noon}
 	h, _ := c.listening(filepath.Join(t.TempDir(), "hand.json"))
-	h.replace = func(path string, data []byte) error {
+	h.replace = func(path string, data []byte, mode fs.FileMode) error {
 		h.replace = durable.Replace
 		if _, err := h.say(c.act(journal.VerbPause, "api", time.Hour)); err != nil {
 			t.Error(err)
 		}
-		return durable.Replace(path, data)
+		return durable.Replace(path, data, mode)
 	}
 	say(t, h, c.act(journal.VerbPause, "web", time.Hour))
 	if err := h.sweep(); err != nil {

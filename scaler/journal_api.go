@@ -32,12 +32,19 @@ func (s *Scaler) serveDecision(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveVerify answers with a Verification. It reads the whole journal.
 func (s *Scaler) serveVerify(w http.ResponseWriter, r *http.Request) {
 	if s.journal == nil {
 		complain(w, http.StatusNotFound, "not_found", errNoJournal)
 		return
 	}
+	verifyJournal(s.journal.Verify).ServeHTTP(w, r)
+}
+
+// verifyJournal is Journal.Verify.
+type verifyJournal func(witness chain.Link) (journal.Verification, error)
+
+// ServeHTTP answers with a Verification. It reads the whole journal.
+func (verify verifyJournal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var witness chain.Link
 	if text := r.URL.Query().Get("witness"); text != "" {
 		if err := witness.UnmarshalText([]byte(text)); err != nil {
@@ -45,10 +52,13 @@ func (s *Scaler) serveVerify(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	v, err := s.journal.Verify(witness)
-	if err != nil {
+	v, err := verify(witness)
+	switch {
+	case errors.Is(err, journal.ErrVerifying):
 		complain(w, http.StatusServiceUnavailable, "unavailable", err)
-		return
+	case err != nil:
+		complain(w, http.StatusInternalServerError, "internal", err)
+	default:
+		answer(w, v)
 	}
-	answer(w, v)
 }

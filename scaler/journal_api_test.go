@@ -2,8 +2,10 @@ package scaler
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +108,19 @@ func TestTheChainIsLookedAtOnRequest(t *testing.T) {
 	for _, path := range []string{JournalPath, DecisionsPath + "/000000000"} {
 		if code, problem := get(t, s, path, nil); code != http.StatusNotFound || !strings.Contains(problem, "no journal") {
 			t.Errorf("%s: %d %s", path, code, problem)
+		}
+	}
+}
+
+func TestAVerificationThatCannotBeIsToldByItsReason(t *testing.T) {
+	for err, want := range map[error]int{
+		journal.ErrVerifying: http.StatusServiceUnavailable, // come again
+		syscall.EIO:          http.StatusInternalServerError,
+	} {
+		w := httptest.NewRecorder()
+		verifyJournal(func(chain.Link) (journal.Verification, error) { return journal.Verification{}, err }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, JournalPath, nil))
+		if w.Code != want || !strings.Contains(w.Body.String(), err.Error()) {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
 		}
 	}
 }

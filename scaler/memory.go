@@ -205,7 +205,7 @@ func (m *memory) save() error {
 	m.writes++
 	data, err := json.Marshal(file)
 	if err == nil {
-		err = durable.Replace(m.path, data)
+		err = durable.Replace(m.path, data, 0o600)
 	}
 	if err != nil {
 		m.mu.Lock()

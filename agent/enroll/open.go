@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/plimsoll-io/plimsoll/internal/door"
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 	"github.com/plimsoll-io/plimsoll/internal/join"
 	"github.com/plimsoll-io/plimsoll/internal/lifecycle"
 )
@@ -75,6 +76,9 @@ func Open(opts Options) (Identities, error) {
 			id.held = all[i]
 		} else if len(all) == 1 && len(addresses) == 1 && !local(address) {
 			id.held = all[0] // the collector has got another address
+		}
+		if err := id.dropTorn(); err != nil {
+			return nil, err
 		}
 		if i, ok := invitations[address]; ok && (id.held == nil || id.held.Joined != hashOf(i)) {
 			id.invitation = &i
@@ -214,4 +218,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(r.Register(m.expires), r.Register(m.renewals))
+}
+
+// dropTorn removes what a crash has left of the file: there is a key in it.
+func (id *Identity) dropTorn() error {
+	path := fileFor(id.opts.Dir, id.address)
+	if id.held != nil {
+		path = id.held.path
+	}
+	if id.opts.Dir == "" {
+		return nil
+	}
+	return durable.DropTorn(path)
 }

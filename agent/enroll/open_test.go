@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -236,5 +237,23 @@ func TestACollectorThatNamesAnAbsurdTimeIsSurvived(t *testing.T) {
 		if left := time.Until(ids[0].renew); in > 0 && left < 0 {
 			t.Errorf("%d ms: renewed %v ago", in, -left)
 		}
+	}
+}
+
+// A crash may have left a key in half a file.
+func TestNoKeyIsLeftBesideTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := hold(t, dir, "a", far, invitation(far)).path
+	for _, torn := range []string{path + ".new-1", fileFor(dir, "10.0.0.7:9901") + ".new-2"} {
+		if err := os.WriteFile(torn, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(Options{Dir: dir, Node: "a", Addresses: []string{far, "10.0.0.7:9901"}, Joins: []string{invitation("10.0.0.7:9901").Text()}}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || !slices.Equal(left, []string{path}) {
+		t.Errorf("left are %v, error %v", left, err)
 	}
 }

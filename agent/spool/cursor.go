@@ -150,6 +150,7 @@ func (s *Spool) saveCursors() {
 		return
 	}
 	path := filepath.Join(s.opts.Dir, cursorsName)
+	// Not made durable: after a power cut more is kept than need be, and that is all.
 	err := os.WriteFile(path+".new", []byte(b.String()), 0o600)
 	if err == nil {
 		err = os.Rename(path+".new", path)

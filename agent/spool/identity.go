@@ -62,5 +62,5 @@ func readIdentity(dir string) (identity, error) {
 
 // write puts the identity in place as a whole or not at all.
 func (i identity) write(dir string) error {
-	return durable.Replace(filepath.Join(dir, identityName), fmt.Appendf(nil, "plimsoll-spool %d\n%s\n%s\n", formatVersion, i.id, i.state))
+	return durable.Replace(filepath.Join(dir, identityName), fmt.Appendf(nil, "plimsoll-spool %d\n%s\n%s\n", formatVersion, i.id, i.state), 0o600)
 }

@@ -102,8 +102,8 @@ func decodeBatch(p []byte, groups map[uint64]*sample.Group, r *Record) (orphans 
 		r.Events = append(r.Events, sample.Event{
 			Time:      time.UnixMilli(d.Varint()),
 			Kind:      sample.EventKind(d.Byte()),
-			Container: d.String(),
-			Text:      d.String(),
+			Container: d.Text(),
+			Text:      d.Text(),
 		})
 	}
 	if d.Bad || len(d.Rest) != 0 {
@@ -139,7 +139,7 @@ func decodeGroup(p []byte, metrics map[sample.Metric]*sample.Metric) (*sample.Gr
 		g.Series = make([]sample.Series, n)
 	}
 	for i := range g.Series {
-		m := sample.Metric{Name: d.String(), Help: d.String(), Type: sample.Type(d.Byte()), Unit: d.String()}
+		m := sample.Metric{Name: d.Text(), Help: d.Text(), Type: sample.Type(d.Byte()), Unit: d.Text()}
 		divisor := d.Uvarint()
 		m.Divisor = uint32(divisor)
 		labels := labelsOf(&d)
@@ -174,7 +174,7 @@ func labelsOf(d *records.Decoder) []sample.Label {
 	}
 	ls := make([]sample.Label, n)
 	for i := range ls {
-		ls[i] = sample.Label{Name: d.String(), Value: d.String()}
+		ls[i] = sample.Label{Name: d.Text(), Value: d.Text()}
 	}
 	return ls
 }

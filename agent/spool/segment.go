@@ -67,7 +67,7 @@ func listSegments(dir string) ([]*segment, error) {
 	for _, e := range entries {
 		digits, ok := strings.CutSuffix(e.Name(), segmentSuffix)
 		first, err := strconv.ParseUint(digits, 10, 64)
-		if !ok || err != nil || first == 0 || e.Name() != segmentName(first) || !e.Type().IsRegular() {
+		if !ok || err != nil || first == 0 || first >= records.MaxNumber || e.Name() != segmentName(first) || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()
@@ -115,7 +115,11 @@ func parseOpening(b []byte) (version byte, first, before uint64) {
 	if len(b) < segmentBytes || string(b[:8]) != segmentMagic || binary.LittleEndian.Uint32(b[12:]) != openingSum(b) {
 		return 0, 0, 0
 	}
-	return b[8], binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+	first, before = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+	if first >= records.MaxNumber || before >= records.MaxNumber {
+		return 0, 0, 0
+	}
+	return b[8], first, before
 }
 
 // load reads what s opens with, and returns the version of its format: 0 if

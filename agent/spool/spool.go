@@ -130,7 +130,7 @@ func (s *Spool) open() error {
 		return err
 	}
 	if err := durable.DropTorn(filepath.Join(s.opts.Dir, identityName)); err != nil {
-		return err
+		s.opts.Log.Warn("what a crash has left in the spool's directory cannot be removed", "dir", s.opts.Dir, "err", err)
 	}
 	if s.id, err = readIdentity(s.opts.Dir); err != nil {
 		return err

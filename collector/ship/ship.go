@@ -23,6 +23,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/plimsoll-io/plimsoll/internal/durable"
 )
 
 // The external labels of a collector. Their names are not those of any metric:
@@ -88,6 +90,9 @@ func New(opts Options) (*Shipper, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Shipper{opts: opts, log: opts.Log, metrics: newMetrics()}
+	if err := durable.DropTorn(filepath.Join(opts.Dir, StateFile)); err != nil {
+		s.log.Warn("what a crash has left beside the list of what was copied cannot be removed", "err", err)
+	}
 	var err error
 	if s.state, err = readState(filepath.Join(opts.Dir, StateFile)); err != nil {
 		s.log.Warn("what was copied before is not known, the bucket will be asked", "err", err)

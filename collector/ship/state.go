@@ -51,9 +51,6 @@ type state struct {
 // readState always returns a state. One that could not be read knows nothing.
 func readState(path string) (*state, error) {
 	s := &state{path: path, uploaded: map[ulid.ULID]bool{}, begun: map[ulid.ULID]bool{}}
-	if err := durable.DropTorn(path); err != nil {
-		return s, err
-	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -182,7 +179,7 @@ func (s *state) write() error {
 	if bytes.Equal(data, s.written) {
 		return nil
 	}
-	if err := durable.Replace(s.path, data); err != nil {
+	if err := durable.Replace(s.path, data, 0o644); err != nil {
 		return fmt.Errorf("note what was copied: %w", err)
 	}
 	s.written = data

@@ -3,6 +3,7 @@
 package durable
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -15,10 +16,9 @@ import (
 // until they have its name.
 const newSuffix = ".new-"
 
-// Replace puts data at path: whole and on stable storage, or not at all. Nobody but
-// its owner can read the file.
-func Replace(path string, data []byte) error {
-	return ReplaceWith(path, func(w io.Writer) error {
+// Replace puts data at path: whole and on stable storage, or not at all.
+func Replace(path string, data []byte, mode fs.FileMode) error {
+	return ReplaceWith(path, mode, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
@@ -26,14 +26,14 @@ func Replace(path string, data []byte) error {
 
 // ReplaceWith puts at path what is written to w, as Replace does. What could not be
 // written to its end is removed: it may be what fills the disk.
-func ReplaceWith(path string, write func(w io.Writer) error) error {
+func ReplaceWith(path string, mode fs.FileMode, write func(w io.Writer) error) error {
 	dir, name := filepath.Dir(path), filepath.Base(path)
 	tmp, err := os.CreateTemp(dir, name+newSuffix+"*") // mode 0600
 	if err != nil {
 		return err
 	}
 	if err = write(tmp); err == nil {
-		err = tmp.Sync()
+		err = cmp.Or(tmp.Chmod(mode), tmp.Sync())
 	}
 	if err = errors.Join(err, tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)

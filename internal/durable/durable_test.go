@@ -37,13 +37,13 @@ func TestAFileIsReplacedAsAWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")
 	for _, text := range []string{"first", "second"} {
-		if err := durable.Replace(path, []byte(text)); err != nil {
+		if err := durable.Replace(path, []byte(text), 0o640); err != nil {
 			t.Fatal(err)
 		}
 		holds(t, dir, map[string]string{"state": text})
 	}
 	full := errors.New("no room")
-	err := durable.ReplaceWith(path, func(w io.Writer) error {
+	err := durable.ReplaceWith(path, 0o600, func(w io.Writer) error {
 		_, _ = io.WriteString(w, "half of the thi")
 		return full
 	})
@@ -51,13 +51,13 @@ func TestAFileIsReplacedAsAWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	holds(t, dir, map[string]string{"state": "second"})
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("mode %v, error %v", info.Mode(), err)
 	}
-	if err := durable.Replace(filepath.Join(dir, "gone", "state"), nil); err == nil {
+	if err := durable.Replace(filepath.Join(dir, "gone", "state"), nil, 0o600); err == nil {
 		t.Error("no error for a directory that is not there")
 	}
-	if err := durable.Replace(dir, nil); err == nil {
+	if err := durable.Replace(dir, nil, 0o600); err == nil {
 		t.Error("no error for a directory in its place")
 	}
 }

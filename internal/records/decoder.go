@@ -80,8 +80,8 @@ func (d *Decoder) Count(size int) int {
 	return int(n)
 }
 
-// String reads what AppendString wrote.
-func (d *Decoder) String() string {
+// Text reads what AppendString wrote.
+func (d *Decoder) Text() string {
 	n := d.Count(1)
 	s := string(d.Rest[:n])
 	d.Rest = d.Rest[n:]

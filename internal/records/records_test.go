@@ -170,7 +170,7 @@ func FuzzDecoder(f *testing.F) {
 					t.Errorf("%d entries of 3 bytes in %d bytes", n, len(d.Rest))
 				}
 			case 's':
-				if s := d.String(); bad && s != "" {
+				if s := d.Text(); bad && s != "" {
 					t.Errorf("%q from a payload that is bad", s)
 				}
 			}

@@ -53,5 +53,5 @@ func Write(path string, from any) error {
 	if err != nil {
 		return err
 	}
-	return durable.Replace(path, append(data, '\n'))
+	return durable.Replace(path, append(data, '\n'), mode)
 }

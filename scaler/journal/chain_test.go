@@ -517,7 +517,7 @@ func TestAClockThatWasAheadHidesNothing(t *testing.T) {
 func TestAJournalIsVerifiedOnceAtATime(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
 	j.checking.Lock()
-	if _, err := j.Verify(chain.Link{}); !errors.Is(err, errChecking) {
+	if _, err := j.Verify(chain.Link{}); !errors.Is(err, ErrVerifying) {
 		t.Errorf("error %v", err)
 	}
 	j.checking.Unlock()

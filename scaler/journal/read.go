@@ -57,7 +57,8 @@ func scales(target, workload string) bool {
 	return target == workload || strings.HasSuffix(target, "/"+workload)
 }
 
-// Pick returns those entries that q selects, as q asks for them.
+// Pick returns those entries that q selects, as q asks for them, in the slice that
+// it is given.
 func (q Query) Pick(entries []Entry) []Entry {
 	found := slices.DeleteFunc(entries, func(e Entry) bool { return !q.matches(e) })
 	slices.SortStableFunc(found, func(a, b Entry) int {

@@ -50,10 +50,10 @@ type Break struct {
 
 // Verify looks at the whole chain, and whether it has the line that a witness
 // names, if it is not zero. What cannot be read is a break, too. It takes a second
-// or more of a core, so there is one at a time, and else an error.
+// or more of a core, so there is one at a time; during it the error is ErrVerifying.
 func (j *Journal) Verify(witness chain.Link) (Verification, error) {
 	if !j.checking.TryLock() {
-		return Verification{}, errChecking
+		return Verification{}, ErrVerifying
 	}
 	defer j.checking.Unlock()
 	for {
@@ -70,7 +70,8 @@ func (j *Journal) Verify(witness chain.Link) (Verification, error) {
 	}
 }
 
-var errChecking = errors.New("the journal is being verified already; ask again when that is done")
+// ErrVerifying is that of who asks for a verification during another.
+var ErrVerifying = errors.New("the journal is being verified already; ask again when that is done")
 
 // Verify is that of Journal, for what is on disk.
 func (a *Archive) Verify(witness chain.Link) Verification {

@@ -58,7 +58,7 @@ func decodeLabels(p []byte, add func(labels.Labels)) error {
 	for len(d.Rest) > 0 {
 		b.Reset()
 		for range d.Count(2) {
-			name, value := d.String(), d.String()
+			name, value := d.Text(), d.Text()
 			b.Add(name, value)
 		}
 		if d.Bad {

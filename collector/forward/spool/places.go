@@ -55,7 +55,7 @@ func (s *Spool) Save() error {
 	}
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = durable.Replace(filepath.Join(s.opts.Dir, placesName), data)
+		err = durable.Replace(filepath.Join(s.opts.Dir, placesName), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("note the places in forward spool: %w", err)

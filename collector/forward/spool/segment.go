@@ -121,7 +121,7 @@ func parseOpening(b []byte) (version byte, first Place) {
 		return 0, Place{}
 	}
 	first = Place{binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])}
-	if first.Number > records.MaxNumber || first.Samples > records.MaxNumber {
+	if first.Number >= records.MaxNumber || first.Samples >= records.MaxNumber {
 		return 0, Place{}
 	}
 	return b[8], first

@@ -121,7 +121,7 @@ func (s *Spool) open() error {
 		return err
 	}
 	if err := durable.DropTorn(filepath.Join(s.opts.Dir, placesName)); err != nil {
-		return err
+		s.opts.Log.Warn("what a crash has left in the spool's directory cannot be removed", "dir", s.opts.Dir, "err", err)
 	}
 	if s.saved, err = readPlaces(s.opts.Dir); err != nil {
 		s.opts.Log.Warn("what was sent up to where cannot be read: everything the spool holds is sent once more", "dir", s.opts.Dir, "err", err)

@@ -98,7 +98,7 @@ func (s *Swarm) engine(ctx context.Context) (*client.Client, error) {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("wait for the engine's version: %w", ctx.Err())
 	}
 	if !s.agreed.Load() {
 		said, err := s.client.Ping(ctx)
