@@ -154,32 +154,38 @@ func (h *harbour) collect() error {
 	h.tick++
 	h.now = h.now.Add(time.Second)
 	err := h.source.Collect(context.Background(), &h.batch)
+	consistent(h.t, &h.batch, h.ended)
+	return err
+}
 
+// consistent complains of a batch in which a series has two samples, or that breaks
+// the word of those before it: ended are the groups that have ended by then.
+func consistent(t testing.TB, b *sample.Batch, ended map[*sample.Group]bool) {
+	t.Helper()
 	has := make(map[string]bool)
-	for _, c := range h.batch.Columns {
-		if h.ended[c.Group] {
-			h.t.Errorf("tick %d: a group that has ended is back: %v", h.batch.Tick, c.Group.Labels)
+	for _, c := range b.Columns {
+		if ended[c.Group] {
+			t.Errorf("tick %d: a group that has ended is back: %v", b.Tick, c.Group.Labels)
 		}
 		for _, s := range c.Group.Series {
 			key := s.Metric.Name + labels(c.Group.Labels, s.Labels)
 			if has[key] {
-				h.t.Errorf("tick %d: two samples of %s", h.batch.Tick, key)
+				t.Errorf("tick %d: two samples of %s", b.Tick, key)
 			}
 			has[key] = true
 		}
 	}
-	for _, g := range h.batch.Ended {
-		if h.ended[g] {
-			h.t.Errorf("tick %d: a group ends twice: %v", h.batch.Tick, g.Labels)
+	for _, g := range b.Ended {
+		if ended[g] {
+			t.Errorf("tick %d: a group ends twice: %v", b.Tick, g.Labels)
 		}
-		h.ended[g] = true
+		ended[g] = true
 		for _, s := range g.Series {
 			if key := s.Metric.Name + labels(g.Labels, s.Labels); has[key] {
-				h.t.Errorf("tick %d: %s ends where it has a sample", h.batch.Tick, key)
+				t.Errorf("tick %d: %s ends where it has a sample", b.Tick, key)
 			}
 		}
 	}
-	return err
 }
 
 // skip is n ticks.

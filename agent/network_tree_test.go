@@ -159,32 +159,10 @@ func (l *networkTree) try() (map[string]string, error) {
 	l.batch.Reset(l.tick, time.Unix(1_800_000_000+int64(l.tick), 0))
 	l.tick++
 	err := l.source.Collect(context.Background(), &l.batch)
-
-	has := make(map[string]bool)
+	consistent(l.t, &l.batch, l.ended)
 	for _, c := range l.batch.Columns {
-		if l.ended[c.Group] {
-			l.t.Errorf("tick %d: a group that has ended is back: %v", l.batch.Tick, c.Group.Labels)
-		}
 		if c.Group.Every == 0 {
 			l.t.Errorf("a group without a lane: %v", c.Group.Labels)
-		}
-		for _, s := range c.Group.Series {
-			key := s.Metric.Name + labels(c.Group.Labels, s.Labels)
-			if has[key] {
-				l.t.Errorf("tick %d: two samples of %s", l.batch.Tick, key)
-			}
-			has[key] = true
-		}
-	}
-	for _, g := range l.batch.Ended {
-		if l.ended[g] {
-			l.t.Errorf("tick %d: a group ends twice: %v", l.batch.Tick, g.Labels)
-		}
-		l.ended[g] = true
-		for _, s := range g.Series {
-			if key := s.Metric.Name + labels(g.Labels, s.Labels); has[key] {
-				l.t.Errorf("tick %d: %s ends where it has a sample", l.batch.Tick, key)
-			}
 		}
 	}
 	return values(&l.batch), err
