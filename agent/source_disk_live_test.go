@@ -199,7 +199,7 @@ func TestAContainerCannotPassOffADirectoryOfTheNodeAsItsLayer(t *testing.T) {
 }
 
 func TestOnThisMachineAContainerIsGoneOrWaitsOrHasNoLayer(t *testing.T) {
-	if os.Getuid() != 0 {
+	if os.Getuid() != 0 && os.Getenv("CI") != "true" {
 		t.Skip("only root sees all processes")
 	}
 	tests := map[string]struct {

@@ -243,6 +243,9 @@ func TestAUserWithoutRightsIsToldWhichAndHasThemThen(t *testing.T) {
 	}
 	const group = 4711
 	if err := os.Chown(socket, -1, group); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("only root can give a file away")
 	}
 	bare := asUser(t, host)

@@ -274,6 +274,9 @@ func TestTheJournalStaysWithinItsBytes(t *testing.T) {
 func TestAFullDiskCostsOnlyWhatDoesNotFit(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skipf("no right to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() {
