@@ -65,10 +65,10 @@ func (d *docker) run(ctx context.Context) error {
 	first, said, tries := true, false, 0
 	for ctx.Err() == nil {
 		err := d.session(ctx, func() {
-			d.connected.Store(true)
 			if !first {
 				d.reconnects.Add(1)
 			}
+			d.connected.Store(true) // last: who sees it finds it counted
 			first, said, tries = false, false, 0
 			d.log.Info("listening to the container engine")
 		})
