@@ -148,12 +148,14 @@ func (d *docker) follow(ctx context.Context, api *client.Client, messages <-chan
 			err = d.inspect(ctx, api, unstarted[0])
 			unstarted = unstarted[1:]
 		case <-check.C:
+			d.out.settle()
 			// A list mends what events left out. One is due when a container has
 			// no name yet, unless nothing has changed since the last list.
 			if d.out.unknown() && d.out.state() != seen || time.Since(listed) > listEvery {
 				err = d.list(ctx, api)
 				listed, seen = time.Now(), d.out.state()
 				answered, unstarted = listed, d.out.unstarted()
+				check.Reset(checkEvery) // time enough to hear how those ended that were not listed
 			} else if time.Since(answered) > pingEvery {
 				err = d.ping(ctx, api)
 				answered = time.Now()

@@ -243,6 +243,31 @@ func TestACutStreamMissesNothing(t *testing.T) {
 	}
 }
 
+// The list that comes first does not have it any more.
+func TestAnEndThatACutStreamMissedHasItsCode(t *testing.T) {
+	t.Parallel()
+	e := engine.Start(t)
+	r := startRelay(t, e.Host())
+	w := start(t, Options{DockerHost: r.host()})
+	id := e.Docker("run", "-d", "--name", "brief", engine.Image, "sleep", "1000")
+	eventually(t, "the name", named(w, id, "brief"))
+
+	r.set(true)
+	eventually(t, "the cut noticed", func() bool { return !w.Stats().EngineConnected })
+	e.Docker("kill", "brief")
+	eventually(t, "the container gone", gone(w, id))
+	r.set(false)
+
+	all := told(t, w, sample.ContainerExited)
+	if last := all[len(all)-1]; last.Container != "brief" || last.Text != "exited with code 137" {
+		t.Errorf("event %+v, want how it ended", last)
+	}
+	if exits := w.TakeExits(); len(exits) != 1 || exits[0].Code != 137 || exits[0].As.Name != "brief" {
+		t.Errorf("exits %+v, want one with code 137", exits)
+	}
+	eventually(t, "the name forgotten", func() bool { _, ok := w.registry.of(id); return !ok })
+}
+
 // An engine remembers its last 256 events, and each signal is one.
 func TestWhatTheEngineForgotIsMadeUpFor(t *testing.T) {
 	t.Parallel()

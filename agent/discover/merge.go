@@ -22,6 +22,8 @@ type entry struct {
 	heard   bool // the engine has told of it
 	read    bool // the files have told, which they do once
 	running bool // as the engine last said
+
+	unlisted bool // was not among those that the engine last listed
 }
 
 // registry joins what the kernel and the others know, by the id that all have.
@@ -137,7 +139,7 @@ func (r *registry) learned(id string, a about) {
 		r.cut += a.bound()
 	}
 	news := !k.heard || a.Name != old.Name || a.Health != old.Health || !a.Started.Equal(old.Started) || !a.Created.Equal(old.Created)
-	k.engine, k.heard, k.running = a, true, true
+	k.engine, k.heard, k.running, k.unlisted = a, true, true, false
 	k.files.Labels = nil
 	r.stale = r.stale || news && r.ids[id] > 0
 }
@@ -243,12 +245,23 @@ func (r *registry) ended(id string) {
 	r.end(id)
 }
 
-// onlyRunning is the engine's word that all others have ended.
+// onlyRunning is the engine's word that all others have ended. How, it may be
+// about to tell, which takes what is known of them: they are kept until settle.
 func (r *registry) onlyRunning(ids map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range r.known {
-		if !ids[id] {
+	for id, k := range r.known {
+		k.unlisted = !ids[id]
+	}
+}
+
+// settle takes those for ended that were not listed and of which the engine has
+// told nothing since.
+func (r *registry) settle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, k := range r.known {
+		if k.unlisted {
 			r.end(id)
 		}
 	}

@@ -97,8 +97,33 @@ func TestWhatIsGoneIsForgotten(t *testing.T) {
 		}
 	}
 	r.onlyRunning(nil)
+	r.settle()
 	if len(r.known)+len(r.groups)+len(r.ids) != 0 {
 		t.Errorf("%d known, %d groups, %d ids are kept", len(r.known), len(r.groups), len(r.ids))
+	}
+}
+
+// A list may come between an end and the word of it.
+func TestWhatIsNoLongerListedIsKnownForAMoment(t *testing.T) {
+	r := newRegistry()
+	for _, id := range []string{idA, idB} {
+		r.learned(id, web)
+		r.appeared(found("/docker/"+id, "docker", id))
+	}
+	r.onlyRunning(nil)
+	for _, id := range []string{idA, idB} {
+		r.vanished("/docker/" + id)
+		if _, ok := r.of(id); !ok {
+			t.Error("it is forgotten before the engine has told how it ended")
+		}
+	}
+	r.learned(idB, web) // started again
+	r.settle()
+	if _, ok := r.of(idA); ok {
+		t.Error("it is never forgotten")
+	}
+	if _, ok := r.of(idB); !ok {
+		t.Error("one that runs is forgotten")
 	}
 }
 
