@@ -118,8 +118,11 @@ func TestEventsTellOfStartExitAndMemory(t *testing.T) {
 	}
 
 	takeOOMs := w.OOMs()
-	id := e.Docker("create", "--name", "hungry", "--memory", "16m", engine.Image, "sh", "-c", "x=a; while :; do x=$x$x; done")
-	_, _ = e.Try("start", "--attach", "hungry")
+	// Not before it has been started: the engine begins to look for kills then.
+	table := t.TempDir()
+	id := e.Docker("run", "-d", "--name", "hungry", "--memory", "16m", "-v", table+":/table", engine.Image,
+		"sh", "-c", "until test -e /table/food; do sleep 0.1; done; x=a; while :; do x=$x$x; done")
+	mkdir(t, table, "food")
 	told(t, w, sample.ContainerStarted, sample.ContainerOOM, sample.ContainerExited)
 	if ooms := takeOOMs(); len(ooms) == 0 || ooms[0] != id {
 		t.Errorf("OOMs %v, want %s", ooms, id)
