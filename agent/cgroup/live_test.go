@@ -35,7 +35,7 @@ func work(in io.Reader, out io.Writer) {
 		return
 	}
 	memory := make([]byte, 8<<20)
-	for enough := cpuTime() + 100*time.Millisecond; cpuTime() < enough; {
+	for enough := cpuTime() + 50*time.Millisecond; cpuTime() < enough; {
 		for i := 0; i < len(memory); i += 512 {
 			memory[i]++
 		}

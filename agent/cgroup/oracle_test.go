@@ -15,8 +15,9 @@ import (
 // on the other CPUs, so they look again a few times before they disagree.
 func TestLiveGroupReadsAsContainerdReadsIt(t *testing.T) {
 	l := newLive(t)
-	l.set(t, "cpu.cfs_quota_us", "20000")
-	l.set(t, "cpu.max", "20000 100000")
+	// So little that it is withheld beside many busy processes too.
+	l.set(t, "cpu.cfs_quota_us", "5000")
+	l.set(t, "cpu.max", "5000 100000")
 	l.set(t, "memory.limit_in_bytes", "67108864")
 	l.set(t, "memory.max", "67108864")
 	l.set(t, "pids.max", "100")
