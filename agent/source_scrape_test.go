@@ -35,6 +35,14 @@ type scrapeNode struct {
 
 func newScrapeNode(t *testing.T) *scrapeNode {
 	t.Helper()
+	n := newStillScrapeNode(t)
+	n.run(n.source)
+	return n
+}
+
+// newStillScrapeNode is one on which nothing is scraped before it is run.
+func newStillScrapeNode(t *testing.T) *scrapeNode {
+	t.Helper()
 	n := &scrapeNode{
 		t: t, pids: map[string]int{}, ended: map[*sample.Group]bool{}, last: map[string]string{},
 		now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
@@ -53,7 +61,7 @@ func newScrapeNode(t *testing.T) *scrapeNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.run(s)
+	n.source = s
 	return n
 }
 
@@ -344,7 +352,7 @@ func TestTheJobOfAContainerIsItsService(t *testing.T) {
 }
 
 func TestATickThatNothingWasScrapedForAllocatesNothing(t *testing.T) {
-	n := newScrapeNode(t)
+	n := newStillScrapeNode(t) // or what begins to scrape beside would count
 	for i := range 10 {
 		n.list = append(n.list, scrapedWeb(fmt.Sprint(i), map[string]string{"plimsoll.scrape.interval": "5m"}))
 	}
