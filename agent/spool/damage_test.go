@@ -145,7 +145,7 @@ type model struct {
 	tick    int
 	tail    int64 // offset of the last write in the last segment
 	flipped bool  // a byte has been damaged: the identity may be renewed for caution
-	opening bool  // what a segment opens with has been damaged
+	opening bool  // what a segment opens with has been damaged, or is not there behind damage
 }
 
 func newModel(t *rapid.T) *model {
@@ -177,6 +177,8 @@ func (m *model) open(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.s, m.tail = s, s.last().size
+	// The last segment, if it was torn to nothing, does not say what was before it.
+	m.opening = m.opening || m.flipped && m.tail == 0
 }
 
 func (m *model) append(t *rapid.T) {
