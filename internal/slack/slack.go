@@ -64,5 +64,6 @@ func monitor() (int, error) {
 	return 0, fmt.Errorf("thread %d is not it", first)
 }
 
-// looking is how long to look for a nap: some hundred of them.
-const looking = 20 * time.Millisecond
+// looking is how long to look for a nap. The first look mostly finds one, but on
+// a busy machine the thread may wait for a CPU, and is not asleep, for 0.2 s.
+const looking = 2 * time.Second
