@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // NoHandler is the packets that came in on an interface and that nobody wanted,
@@ -22,7 +23,8 @@ func (r Roots) NoHandlers() ([]NoHandler, error) {
 	var all []NoHandler
 	for _, e := range entries {
 		n, err := attribute(r.sys("class/net", e.Name(), "statistics/rx_nohandler"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// The kernel says EINVAL or ENODEV of an interface that goes while it is read.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENODEV) {
 			return nil, err
 		}
 		all = append(all, NoHandler{e.Name(), n})
