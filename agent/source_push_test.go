@@ -211,10 +211,11 @@ func TestWhatARealContainerSendsIsKnownToBeItsOwn(t *testing.T) {
 
 	e.Docker("run", "-d", "--name", "sender", "-v", "/:/host", engine.Image, "chroot", "/host", "perl", "-MSocket", "-e", `
 socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die $!;
+select(undef, undef, undef, 0.1) until -e $ARGV[1];
 while (1) {
 	send($s, "level:7|g|#name:somebody-else", 0, pack_sockaddr_un($ARGV[0])) or die $!;
 	select(undef, undef, undef, 0.1);
-}`, dir+"/statsd.sock")
+}`, dir+"/statsd.sock", dir+"/named")
 	host, err := net.Dial("unixgram", dir+"/statsd.sock")
 	if err != nil {
 		t.Fatal(err)
@@ -247,6 +248,14 @@ while (1) {
 			}
 		}
 		return false
+	}
+	until("the container's name", func() bool {
+		_, list := n.source.(*pushSource).opts.Containers()
+		return slices.ContainsFunc(list, func(c discover.Container) bool { return c.Name == "sender" })
+	})
+	// Only now does it send: what waits too long for a name has series without.
+	if err := os.WriteFile(dir+"/named", nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	until("the container's", ofContainer)
 	until("that of a process in none", func() bool { return told[`level{job="statsd"} 1`] })
