@@ -54,7 +54,11 @@ func probe(dir string) (err error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close(), os.Remove(path))
+	gone := os.Remove(path)
+	if errors.Is(gone, os.ErrNotExist) { // somebody else probes at the same time
+		gone = nil
+	}
+	return errors.Join(err, f.Close(), gone)
 }
 
 // ballastFile holds room that is thrown away when there is no other left.

@@ -78,3 +78,17 @@ func TestAHangingDiskDoesNotHoldTheCallerForEver(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 }
+
+// The upkeep, a snapshot and who opens the store anew all look before they write.
+func TestManyProbesAtATimeAllSucceed(t *testing.T) {
+	dir := t.TempDir()
+	var g sync.WaitGroup
+	for range 20 {
+		g.Go(func() {
+			if err := probe(dir); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	g.Wait()
+}
