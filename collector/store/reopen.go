@@ -111,13 +111,13 @@ func (s *Store) bury(l *life) {
 // had no room when it began. So it does for one that has failed, if nobody else
 // does: perhaps nobody appends because it is not ready.
 func (s *Store) mend(ctx context.Context) {
-	if l, err := s.current(); err == nil && !l.shadow && !l.neglected() || s.roomToOpen() != nil {
-		return
-	}
 	select {
 	case s.renewal <- struct{}{}:
 		defer func() { <-s.renewal }()
-	default:
+	default: // somebody else does, and has no life to show meanwhile
+		return
+	}
+	if l, err := s.current(); err == nil && !l.shadow && !l.neglected() || s.roomToOpen() != nil {
 		return
 	}
 	if err := s.renew(ctx); err != nil {
