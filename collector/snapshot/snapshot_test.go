@@ -138,7 +138,8 @@ func TestASnapshotUnderLoadIsRestoredWithEqualCounts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var load sync.WaitGroup
 	load.Go(func() {
-		for at := now.Add(time.Second); ctx.Err() == nil; at = at.Add(time.Second) {
+		// In small steps, or the head would be full faster than a slow disk takes blocks.
+		for at := now.Add(time.Second); ctx.Err() == nil; at = at.Add(time.Millisecond) {
 			if err := put(db, at, 1); err != nil {
 				t.Error(err)
 				return
