@@ -337,6 +337,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = stream.Recv()
+	m.connect() // that of the stream will be closed
 	_, _ = m.push(t.Context())
 	s.enroll("c")
 	expires := s.authority.ca.cert.NotAfter.Unix()

@@ -117,6 +117,7 @@ func TestANamedTokenReplacesTheNode(t *testing.T) {
 	s.enroll("a").pushes()
 	_, err := stream.Recv()
 	wants(t, err, codes.Unauthenticated, "was revoked")
+	old.connect() // that of the stream will be closed
 	wants(t, old.renew("a"), codes.Unauthenticated, "was revoked")
 }
 
