@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/alertmanager/nflog/nflogpb"
 	"github.com/prometheus/alertmanager/provider/mem"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/model"
 )
 
@@ -216,6 +217,16 @@ func keptLog(t *testing.T, dir string) (*nflog.Log, *kept, *[][]byte) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.close)
+	// A start begins by shortening the journal, beside all else: what a test
+	// looks at must not move meanwhile.
+	late := time.After(time.Minute)
+	for testutil.ToFloat64(c.metrics.snapshots) == 0 {
+		select {
+		case <-late:
+			t.Fatal("no first snapshot")
+		case <-time.After(time.Millisecond):
+		}
+	}
 	return l, c, &told
 }
 
