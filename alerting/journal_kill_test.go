@@ -269,8 +269,7 @@ func (l *life) toItsEnd() {
 		return true
 	})
 	// Whatever would still be told is, while groups are flushed some times more.
-	until := c.metric("prometheus_rule_group_iterations_total") + settled
-	c.eventually("rules are evaluated", func() bool { return c.metric("prometheus_rule_group_iterations_total") >= until })
+	c.evaluates(settled)
 	c.end()
 }
 

@@ -32,10 +32,11 @@ func (w *world) spawn() *child {
 	return c
 }
 
+// evaluates waits until n evaluations more have ended.
 func (c *child) evaluates(n float64) {
 	c.t.Helper()
-	until := c.metric("prometheus_rule_group_iterations_total") + n
-	c.eventually("rules are evaluated", func() bool { return c.metric("prometheus_rule_group_iterations_total") >= until })
+	until := c.metric(evaluations+"_count") + n
+	c.eventually("rules are evaluated", func() bool { return c.metric(evaluations+"_count") >= until })
 }
 
 // known waits until the process knows what has become of all it has sent.

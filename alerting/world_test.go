@@ -236,7 +236,8 @@ func (p *process) get(path string) int {
 	return r.StatusCode
 }
 
-// metric is the sum of all series of a metric whose labels include some.
+// metric is the sum of all series of a metric whose labels include some: of a
+// summary, how often something was observed.
 func (p *process) metric(name string, with ...string) float64 {
 	p.t.Helper()
 	families, err := p.reg.Gather()
@@ -259,7 +260,7 @@ func (p *process) metric(name string, with ...string) float64 {
 					continue series
 				}
 			}
-			sum += m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
+			sum += m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue() + float64(m.GetSummary().GetSampleCount())
 		}
 	}
 	return sum
@@ -280,11 +281,16 @@ func (p *process) eventually(what string, is func() bool) {
 	}
 }
 
-// evaluates waits until rules were evaluated n times more.
+// evaluations counts those of groups that have ended.
+// prometheus_rule_group_iterations_total would also count those that have only
+// begun, and those that were missed as one before them took long.
+const evaluations = "prometheus_rule_group_duration_seconds"
+
+// evaluates waits until n evaluations more have ended.
 func (p *process) evaluates(n float64) {
 	p.t.Helper()
-	until := p.metric("prometheus_rule_group_iterations_total") + n
-	p.eventually("rules are evaluated", func() bool { return p.metric("prometheus_rule_group_iterations_total") >= until })
+	until := p.metric(evaluations) + n
+	p.eventually("rules are evaluated", func() bool { return p.metric(evaluations) >= until })
 }
 
 // next waits for a message.
