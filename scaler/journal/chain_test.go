@@ -410,8 +410,12 @@ func TestReadingAndVerifyingGoOnDuringRetention(t *testing.T) {
 	record(t, j, scaled("web", 0))
 	ended := make(chan struct{})
 	var others sync.WaitGroup
+	var looks []chan struct{}
 	look := func(f func() error) {
+		looked := make(chan struct{}, 1)
+		looks = append(looks, looked)
 		others.Go(func() {
+			defer close(looked)
 			for {
 				if err := f(); err != nil {
 					t.Error(err)
@@ -420,6 +424,7 @@ func TestReadingAndVerifyingGoOnDuringRetention(t *testing.T) {
 				select {
 				case <-ended:
 					return
+				case looked <- struct{}{}:
 				default:
 				}
 			}
@@ -441,6 +446,12 @@ func TestReadingAndVerifyingGoOnDuringRetention(t *testing.T) {
 	})
 	for s := 1; s < 200; s++ {
 		record(t, j, hold(fmt.Sprint("web-", s), s))
+		if s%16 > 0 {
+			continue
+		}
+		for _, looked := range looks { // or all that one has listed might be gone before it reads that
+			<-looked
+		}
 	}
 	close(ended)
 	others.Wait()
