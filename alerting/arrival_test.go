@@ -83,8 +83,8 @@ func TestAnAlertFiresWhenItsForIsOverNotAtTheTick(t *testing.T) {
 	opts, show := w.arriving()
 	p := w.run(opts)
 	show("container_spec_memory_limit_bytes", "web", 100)
-	show("container_memory_working_set_bytes", "web", 95)
 	began := time.Now()
+	show("container_memory_working_set_bytes", "web", 95)
 	if m := w.next(); m.Status != "firing" || time.Since(began) < 990*time.Millisecond {
 		t.Errorf("after %v %+v, want it firing after a second", time.Since(began), m)
 	}
