@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -167,26 +168,37 @@ func alone(t *testing.T, command []string, args ...string) *process {
 // answer.
 func (p *process) own(name string) float64 {
 	p.t.Helper()
+	if all := p.owns(name); all != nil {
+		return all[0]
+	}
+	return -1
+}
+
+// owns are several of these at one moment, or nil.
+func (p *process) owns(names ...string) []float64 {
+	p.t.Helper()
 	body, err := p.read("/metrics/process")
 	if err != nil {
-		return -1
+		return nil
 	}
-	total, found := 0.0, false
+	totals, found := make([]float64, len(names)), make([]bool, len(names))
 	for line := range strings.Lines(string(body)) {
 		series, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if base, _, _ := strings.Cut(series, "{"); !ok || base != name {
+		base, _, _ := strings.Cut(series, "{")
+		i := slices.Index(names, base)
+		if !ok || i < 0 {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		total, found = total+v, true
+		totals[i], found[i] = totals[i]+v, true
 	}
-	if !found {
-		p.t.Fatalf("the agent has no %s", name)
+	if i := slices.Index(found, false); i >= 0 {
+		p.t.Fatalf("the agent has no %s", names[i])
 	}
-	return total
+	return totals
 }
 
 // watches counts the inotify watches of a process.
