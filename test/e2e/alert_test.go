@@ -97,10 +97,10 @@ func TestACrossingBecomesOneWebhookAndOneResolvedNotice(t *testing.T) {
 	webhook, got := sink(t)
 	rules, config := alertingFiles(t, webhook)
 	p := up(t, "--docker.host="+e.Host(), "--rules.file="+rules, "--alerting.config.file="+config)
-	p.eventually(20*time.Second, `container_memory_rss{name="hungry"}`, some)
+	p.eventually(patience, `container_memory_rss{name="hungry"}`, some)
 
 	stop := eat()
-	m := next(t, got, 30*time.Second)
+	m := next(t, got, patience)
 	if m.Version != "4" || m.Status != "firing" || len(m.Alerts) != 1 || m.GroupKey == "" {
 		t.Fatalf("first message: %+v", m)
 	}
@@ -109,7 +109,7 @@ func TestACrossingBecomesOneWebhookAndOneResolvedNotice(t *testing.T) {
 		t.Errorf("alert: %+v", a)
 	}
 	stop()
-	m = next(t, got, 60*time.Second)
+	m = next(t, got, patience)
 	if m.Status != "resolved" || len(m.Alerts) != 1 || m.Alerts[0].EndsAt.IsZero() {
 		t.Errorf("second message: %+v", m)
 	}
@@ -122,16 +122,16 @@ func TestASilenceOfAmtoolMutes(t *testing.T) {
 	webhook, got := sink(t)
 	rules, config := alertingFiles(t, webhook)
 	p := up(t, "--docker.host="+e.Host(), "--rules.file="+rules, "--alerting.config.file="+config)
-	p.eventually(20*time.Second, `container_memory_rss{name="hungry"}`, some)
+	p.eventually(patience, `container_memory_rss{name="hungry"}`, some)
 	id := amtool(t, p, "silence", "add", "--comment", "test", "--duration", "1h", "alertname=MemoryHigh")
 	defer eat()()
-	p.eventually(30*time.Second, `ALERTS{alertname="MemoryHigh", alertstate="firing"}`, some)
+	p.eventually(patience, `ALERTS{alertname="MemoryHigh", alertstate="firing"}`, some)
 	quiet(t, got, 5*time.Second)
 	if list := amtool(t, p, "alert", "query", "--silenced"); !strings.Contains(list, "MemoryHigh") {
 		t.Errorf("amtool does not list the silenced alert:\n%s", list)
 	}
 	amtool(t, p, "silence", "expire", id)
-	if m := next(t, got, 20*time.Second); m.Status != "firing" {
+	if m := next(t, got, patience); m.Status != "firing" {
 		t.Errorf("after the silence: %+v", m)
 	}
 }

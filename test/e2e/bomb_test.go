@@ -40,15 +40,15 @@ func TestAMillionSeriesOfAContainerCostItsOwnMetricsAlone(t *testing.T) {
 	c := s.start()
 	a := alone(t, nil, "--data.path="+t.TempDir(), "--collector.address="+s.grpc, "--docker.host="+e.Host(), "--no-gpu", "--no-disk", "--node.name=n1")
 	cpu := func(name string) string { return fmt.Sprintf(`container_cpu_usage_seconds_total{name=%q}`, name) }
-	c.eventually(30*time.Second, cpu("neighbour"), some)
+	c.eventually(patience, cpu("neighbour"), some)
 	before := residentMiB(t, a.cmd.Process.Pid)
 
 	e.Docker("run", "-d", "--name", "bomb", "--label", "prometheus.io/scrape=true", "--label", "prometheus.io/port=80", "--label", "plimsoll.scrape.interval=5s",
 		"-v", pages+":/www:ro", engine.Image, "httpd", "-f", "-p", "80", "-h", "/www")
-	c.eventually(30*time.Second, `up{name="bomb"} == 0`, some) // and so it is named
+	c.eventually(patience, `up{name="bomb"} == 0`, some) // and so it is named
 	c.eventually(time.Minute, `count_over_time(up{name="bomb"}[1m]) >= 3`, some)
 	for _, name := range []string{"neighbour", "bomb"} {
-		c.eventually(20*time.Second, `count_over_time(`+cpu(name)+`[15s]) >= 13`, some)
+		c.eventually(patience, `count_over_time(`+cpu(name)+`[15s]) >= 13`, some)
 	}
 	if v := c.query(`count(bomb)`); len(v) != 0 {
 		t.Errorf("%v of its series are stored", v)

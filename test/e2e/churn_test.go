@@ -46,7 +46,7 @@ func TestFiveHundredLivesLeaveNothingOpen(t *testing.T) {
 	y := newYard(t)
 	c, _, _ := apart(t, e)
 	a := y.alone(nil, "--data.path="+t.TempDir(), "--collector.address="+c.grpc, "--docker.host="+e.Host(), "--no-gpu")
-	c.eventually(20*time.Second, `up{job="cadvisor"} == 1`, some)
+	c.eventually(patience, `up{job="cadvisor"} == 1`, some)
 
 	most := footprint{}
 	round := func() {
@@ -74,7 +74,7 @@ func TestFiveHundredLivesLeaveNothingOpen(t *testing.T) {
 		return after.descriptors <= before.descriptors+5 && after.watches <= before.watches+5 &&
 			after.goroutines <= before.goroutines+10 && after.dying <= max(before.dying, 0)
 	}
-	if wait(30*time.Second, back) < 0 {
+	if wait(patience, back) < 0 {
 		t.Errorf("%+v before, %+v after %d lives", before, after, lives)
 	}
 	// Two watches for the start and the end of each, besides those of parents.
@@ -131,7 +131,7 @@ func TestWithoutDescriptorsOrWatchesAllIsStillReported(t *testing.T) {
 			y.awaitFollowing(c, groups/2)
 			late := y.startMany(groups / 2)
 			y.awaitFollowing(c, groups)
-			c.eventually(40*time.Second, fmt.Sprintf(`count(container_spec_memory_limit_bytes{%s}) == %d`, y.matcher(), groups), some)
+			c.eventually(patience, fmt.Sprintf(`count(container_spec_memory_limit_bytes{%s}) == %d`, y.matcher(), groups), some)
 			tt.worse(t, a)
 			endAll(append(early, late...))
 			y.awaitFollowing(c, 0)
@@ -160,7 +160,7 @@ func TestTenStartsASecondMakeTheAgentNoLarger(t *testing.T) {
 	y := newYard(t)
 	c, _, _ := apart(t, e)
 	a := y.alone(nil, "--data.path="+t.TempDir(), "--collector.address="+c.grpc, "--docker.host="+e.Host(), "--no-gpu", "--no-disk", "--spool.max-size=16MiB")
-	c.eventually(20*time.Second, `up{job="cadvisor"} == 1`, some)
+	c.eventually(patience, `up{job="cadvisor"} == 1`, some)
 
 	var living []*life
 	last := gone{}

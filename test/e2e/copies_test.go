@@ -19,7 +19,7 @@ func TestCopiesOfAnAgentAreBothStoredAndComplainedOf(t *testing.T) {
 			c := s.start()
 			original := t.TempDir()
 			a := s.quickly(y, nil, "--data.path="+original, "--node.name=n1")
-			c.eventually(30*time.Second, `plimsoll_agent_ticks_total{node="n1"} > 20`, some)
+			c.eventually(patience, `plimsoll_agent_ticks_total{node="n1"} > 20`, some)
 			end(a)
 			before := 0
 			for _, list := range c.frames("n1") {

@@ -28,7 +28,7 @@ func TestAnAgentOfTwentyContainersKeepsItsBudget(t *testing.T) {
 	}
 	c, _, agent := apart(t, e)
 	a := agent()
-	c.eventually(30*time.Second, `count(container_memory_working_set_bytes{name=~"c.+"}) == 20`, some)
+	c.eventually(patience, `count(container_memory_working_set_bytes{name=~"c.+"}) == 20`, some)
 	settle := time.NewTimer(20 * time.Second)
 	<-settle.C
 

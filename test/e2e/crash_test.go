@@ -20,7 +20,7 @@ func apart(t *testing.T, e *engine.Engine) (c *process, restart func() *process,
 	restart = func() *process {
 		p := start(t, "collector", "--data.path="+data, "--web.listen-address="+strings.TrimSuffix(web, "/"), "--grpc.listen-address="+grpc)
 		p.grpc = grpc
-		p.url = p.waitLine(30*time.Second, "http://")
+		p.url = p.waitLine(patience, "http://")
 		return p
 	}
 	agent = func() *process {

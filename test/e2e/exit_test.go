@@ -40,7 +40,7 @@ func TestTheCPUTimeOfShortContainersIsInTheSeries(t *testing.T) {
 			group := fmt.Sprintf("plimsoll-e2e-%d", time.Now().UnixNano())
 			used := parentGroup(t, group)
 			p := up(t, "--docker.host="+e.Host())
-			p.eventually(20*time.Second, `up{job="cadvisor"} == 1`, some)
+			p.eventually(patience, `up{job="cadvisor"} == 1`, some)
 			var all sync.WaitGroup
 			for i := range 20 {
 				all.Go(func() {
@@ -49,8 +49,8 @@ func TestTheCPUTimeOfShortContainersIsInTheSeries(t *testing.T) {
 				})
 			}
 			all.Wait()
-			p.eventually(30*time.Second, `count(plimsoll_container_exit_cpu_seconds{name=~"brief.+"}) == 20`, some)
-			p.eventually(10*time.Second, `count(container_cpu_usage_seconds_total{name=~"brief.+"}) or vector(0)`,
+			p.eventually(patience, `count(plimsoll_container_exit_cpu_seconds{name=~"brief.+"}) == 20`, some)
+			p.eventually(patience, `count(container_cpu_usage_seconds_total{name=~"brief.+"}) or vector(0)`,
 				func(v []element) bool { return len(v) == 1 && v[0].value == 0 })
 			truth := used()
 			series := p.value(`sum(last_over_time(container_cpu_usage_seconds_total{name=~"brief.+"}[5m]))`)
@@ -73,7 +73,7 @@ func TestContainersOfATenthOfASecondLeaveRecords(t *testing.T) {
 	group := fmt.Sprintf("plimsoll-e2e-%d", time.Now().UnixNano())
 	used := parentGroup(t, group)
 	p := up(t, "--docker.host="+e.Host())
-	p.eventually(20*time.Second, `up{job="cadvisor"} == 1`, some)
+	p.eventually(patience, `up{job="cadvisor"} == 1`, some)
 	for i := range 100 {
 		e.Docker("run", "--rm", "--name", fmt.Sprintf("flash%d", i), "--cgroup-parent=/"+group, "--label", "com.docker.compose.project=shop",
 			"--label", "com.docker.compose.service=flash", engine.Image, "sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done")
@@ -81,8 +81,8 @@ func TestContainersOfATenthOfASecondLeaveRecords(t *testing.T) {
 	// The promise is 99; on a machine that is shared with others some more may be
 	// gone before they are read.
 	enough := func(v []element) bool { return len(v) == 1 && v[0].value >= 97 }
-	p.eventually(20*time.Second, `count(plimsoll_container_exit_cpu_seconds{name=~"flash.+", container_label_com_docker_compose_service="flash"} > 0)`, enough)
-	p.eventually(10*time.Second, `count(plimsoll_container_exit_code{name=~"flash.+"} == 0)`, enough)
+	p.eventually(patience, `count(plimsoll_container_exit_cpu_seconds{name=~"flash.+", container_label_com_docker_compose_service="flash"} > 0)`, enough)
+	p.eventually(patience, `count(plimsoll_container_exit_code{name=~"flash.+"} == 0)`, enough)
 	truth, records := used(), p.value(`sum(plimsoll_container_exit_cpu_seconds{name=~"flash.+"})`)
 	service := p.value(`plimsoll_service_exited_cpu_seconds_total{container_label_com_docker_compose_service="flash"}`)
 	increase := p.value(`sum(increase(container_cpu_usage_seconds_total{name=~"flash.+"}[5m]))`)
@@ -98,17 +98,17 @@ func TestContainersOfATenthOfASecondLeaveRecords(t *testing.T) {
 func TestTheFirstKillOfAServiceIsSeenByAnAlert(t *testing.T) {
 	e := engine.Start(t)
 	p := up(t, "--docker.host="+e.Host())
-	p.eventually(20*time.Second, `up{job="cadvisor"} == 1`, some)
+	p.eventually(patience, `up{job="cadvisor"} == 1`, some)
 	hungry := func(n int) {
 		_, _ = e.Try("run", "--rm", "--name", fmt.Sprintf("hungry%d", n), "--memory", "16m", "--label", "com.docker.swarm.service.name=hungry",
 			engine.Image, "sh", "-c", "x=a; while :; do x=$x$x; done")
 	}
 	hungry(0)
-	p.eventually(20*time.Second, `increase(plimsoll_service_oom_kills_total{container_label_com_docker_swarm_service_name="hungry"}[1m]) > 0`, some)
+	p.eventually(patience, `increase(plimsoll_service_oom_kills_total{container_label_com_docker_swarm_service_name="hungry"}[1m]) > 0`, some)
 	for i := range 19 {
 		hungry(i + 1)
 	}
-	took := p.eventually(20*time.Second, `plimsoll_service_oom_kills_total{container_label_com_docker_swarm_service_name="hungry"}`,
+	took := p.eventually(patience, `plimsoll_service_oom_kills_total{container_label_com_docker_swarm_service_name="hungry"}`,
 		func(v []element) bool { return len(v) == 1 && v[0].value >= 19 })
 	kills := p.value(`plimsoll_service_oom_kills_total{container_label_com_docker_swarm_service_name="hungry"}`)
 	t.Logf("%v of 20 containers killed for want of memory counted, after %v", kills, took.Round(10*time.Millisecond))

@@ -65,7 +65,7 @@ func TestWhatCommunityDashboardsAskHasAnswers(t *testing.T) {
 	}
 	excepted := 0
 	var without []string
-	if wait(90*time.Second, func() bool {
+	if wait(2*time.Minute, func() bool {
 		without = nil
 		waiting = slices.DeleteFunc(waiting, func(x expression) bool {
 			v, err := p.ask(x.promql)
@@ -88,10 +88,10 @@ func TestWhatCommunityDashboardsAskHasAnswers(t *testing.T) {
 	}
 	t.Logf("%d expressions have nothing to show on this machine", excepted)
 	// One network per pod, and rows that are told apart as kubelet does.
-	p.eventually(10*time.Second, `count(container_network_receive_bytes_total{namespace="shop", pod="api-7d9f", interface="eth0"}) == 1`, some)
-	p.eventually(10*time.Second, `count(container_memory_working_set_bytes{namespace="shop", pod="api-7d9f", container="api", image!=""}) == 1`, some)
-	p.eventually(10*time.Second, `count(container_memory_working_set_bytes{namespace="shop", pod="api-7d9f", container="", image=""}) == 1`, some)
-	p.eventually(10*time.Second, `count(container_memory_working_set_bytes{namespace="shop", pod="api-7d9f", container="", image!=""}) == 1`, some)
+	p.eventually(patience, `count(container_network_receive_bytes_total{namespace="shop", pod="api-7d9f", interface="eth0"}) == 1`, some)
+	p.eventually(patience, `count(container_memory_working_set_bytes{namespace="shop", pod="api-7d9f", container="api", image!=""}) == 1`, some)
+	p.eventually(patience, `count(container_memory_working_set_bytes{namespace="shop", pod="api-7d9f", container="", image=""}) == 1`, some)
+	p.eventually(patience, `count(container_memory_working_set_bytes{namespace="shop", pod="api-7d9f", container="", image!=""}) == 1`, some)
 }
 
 // pod makes what kubelet and containerd make of a pod with one container: its

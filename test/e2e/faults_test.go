@@ -33,7 +33,7 @@ func (s *site) start() *process {
 	p := start(s.t, append([]string{
 		"collector", "--data.path=" + s.data, "--web.listen-address=" + s.web, "--grpc.listen-address=" + s.grpc,
 	}, s.args...)...)
-	p.grpc, p.url = s.grpc, strings.TrimSuffix(p.waitLine(30*time.Second, "http://"), "/")
+	p.grpc, p.url = s.grpc, strings.TrimSuffix(p.waitLine(patience, "http://"), "/")
 	return p
 }
 
@@ -126,19 +126,19 @@ func TestADiskThatFillsUnderAStreamCostsNothing(t *testing.T) {
 	s := newSite(t, filepath.Join(volume, "data"))
 	c := s.start()
 	a := s.quickly(y, nil, "--data.path="+t.TempDir(), "--node.name=n1")
-	c.eventually(30*time.Second, `plimsoll_agent_ticks_total{node="n1"} > 30`, some)
+	c.eventually(patience, `plimsoll_agent_ticks_total{node="n1"} > 30`, some)
 
 	hog := filepath.Join(volume, "hog")
 	fill(t, hog)
-	c.becomes(30*time.Second, false)
+	c.becomes(patience, false)
 	fill(t, hog+"-again") // what the ballast has given back
 	if wait(time.Minute, func() bool { return a.own("plimsoll_agent_unacknowledged_batches") > 30 }) < 0 {
 		t.Error("on the full disk frames are acknowledged")
 	}
-	c.eventually(5*time.Second, `count_over_time(plimsoll_agent_ticks_total{node="n1"}[5m]) > 5`, some)
+	c.eventually(patience, `count_over_time(plimsoll_agent_ticks_total{node="n1"}[5m]) > 5`, some)
 	c.kill()
 	c = s.start() // on the full disk
-	c.eventually(10*time.Second, `count_over_time(plimsoll_agent_ticks_total{node="n1"}[5m]) > 5`, some)
+	c.eventually(patience, `count_over_time(plimsoll_agent_ticks_total{node="n1"}[5m]) > 5`, some)
 	if _, err := c.read("/-/ready"); err == nil {
 		t.Error("it is ready without room")
 	} else {
@@ -150,7 +150,7 @@ func TestADiskThatFillsUnderAStreamCostsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("ready %v after there was room", c.becomes(30*time.Second, true).Round(100*time.Millisecond))
+	t.Logf("ready %v after there was room", c.becomes(patience, true).Round(100*time.Millisecond))
 	n := c.complete("n1", a)
 	c.kill()
 	c = s.start()
@@ -232,8 +232,8 @@ func TestACollectorThatLostItsDiskGetsTheLastHoursBackFromItsAgents(t *testing.T
 		agents[node] = s.quickly(y, nil, "--data.path="+t.TempDir(), "--node.name="+node)
 	}
 	for node, a := range agents {
-		c.eventually(30*time.Second, fmt.Sprintf(`plimsoll_agent_ticks_total{node=%q} > 50`, node), some)
-		if wait(20*time.Second, func() bool { return a.own("plimsoll_agent_unacknowledged_batches") < 20 }) < 0 {
+		c.eventually(patience, fmt.Sprintf(`plimsoll_agent_ticks_total{node=%q} > 50`, node), some)
+		if wait(patience, func() bool { return a.own("plimsoll_agent_unacknowledged_batches") < 20 }) < 0 {
 			t.Errorf("%s: nothing is acknowledged", node)
 		}
 	}
@@ -254,11 +254,11 @@ func TestASecondCollectorEndsAndTheFirstDoesNotNotice(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	c := s.start()
 	second := start(t, "collector", "--data.path="+s.data, "--web.listen-address="+freeAddress(t), "--grpc.listen-address="+freeAddress(t))
-	if code := second.exitCode(30 * time.Second); code != 1 {
+	if code := second.exitCode(patience); code != 1 {
 		t.Errorf("the second ended with %d, want 1", code)
 	}
 	if said, pid := second.logged(), fmt.Sprintf("pid %d", c.cmd.Process.Pid); !strings.Contains(said, pid) || !strings.Contains(said, s.data) {
 		t.Errorf("it does not say that %s has %s: %s", pid, s.data, said)
 	}
-	c.becomes(10*time.Second, true)
+	c.becomes(patience, true)
 }

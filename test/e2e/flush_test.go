@@ -61,13 +61,13 @@ func TestNothingIsAcknowledgedThatIsNotFlushed(t *testing.T) {
 		agents[node] = s.quickly(y, nil, "--data.path="+t.TempDir(), "--node.name="+node)
 	}
 	for node := range agents {
-		c.eventually(30*time.Second, fmt.Sprintf(`plimsoll_agent_ticks_total{node=%q} > 20`, node), some)
+		c.eventually(patience, fmt.Sprintf(`plimsoll_agent_ticks_total{node=%q} > 20`, node), some)
 	}
 
 	report := filepath.Join(t.TempDir(), "flushes")
 	frames := c.sum("plimsoll_collector_ingest_frames_total")
 	end := strace(t, c, "-y", "-e", "trace=fsync,fdatasync", "-o", report)
-	if wait(30*time.Second, func() bool { return c.sum("plimsoll_collector_ingest_frames_total") > frames+100 }) < 0 {
+	if wait(patience, func() bool { return c.sum("plimsoll_collector_ingest_frames_total") > frames+100 }) < 0 {
 		t.Error("no frames come")
 	}
 	end()
@@ -83,7 +83,7 @@ func TestNothingIsAcknowledgedThatIsNotFlushed(t *testing.T) {
 	}
 
 	end = strace(t, c, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null")
-	c.becomes(30*time.Second, false)
+	c.becomes(patience, false)
 	acked := func(a *process) (n float64) {
 		if wait(time.Minute, func() bool {
 			v := a.owns("plimsoll_agent_ticks_total", "plimsoll_agent_unacknowledged_batches")
@@ -109,7 +109,7 @@ func TestNothingIsAcknowledgedThatIsNotFlushed(t *testing.T) {
 			t.Errorf("%s: %v frames were acknowledged meanwhile", node, n)
 		}
 	}
-	c.eventually(5*time.Second, `count_over_time(plimsoll_agent_ticks_total{node="n1"}[5m]) > 2`, some)
+	c.eventually(patience, `count_over_time(plimsoll_agent_ticks_total{node="n1"}[5m]) > 2`, some)
 	_, err = c.read("/-/ready")
 	t.Log(err)
 	end()

@@ -47,7 +47,7 @@ func (v *target) start() {
 	if err := v.cmd.Start(); err != nil {
 		v.t.Fatal(err)
 	}
-	if wait(30*time.Second, func() bool {
+	if wait(patience, func() bool {
 		resp, err := http.Get("http://" + v.addr + "/health")
 		if err == nil {
 			resp.Body.Close()
@@ -153,7 +153,7 @@ func TestATargetGetsWhatItsCollectorsOutageHeldBack(t *testing.T) {
 	web, grpc := strings.TrimPrefix(c.url, "http://"), c.grpc
 	a := start(t, "agent", "--data.path="+t.TempDir(), "--collector.address="+grpc, "--docker.host=unix:///nonexistent", "--no-gpu", "--no-disk")
 	const nodes = `{__name__=~"node_.+"}`
-	c.eventually(20*time.Second, `count_over_time(node_load1[30s]) > 3`, some)
+	c.eventually(patience, `count_over_time(node_load1[30s]) > 3`, some)
 
 	v.stop()
 	pause(away)
@@ -165,8 +165,8 @@ func TestATargetGetsWhatItsCollectorsOutageHeldBack(t *testing.T) {
 	v.start()
 	c = start(t, "collector", "--data.path="+data, "--forward.config.file="+config,
 		"--web.listen-address="+strings.TrimSuffix(web, "/"), "--grpc.listen-address="+grpc)
-	c.grpc, c.url = grpc, c.waitLine(30*time.Second, "http://")
-	c.eventually(30*time.Second, `time() - timestamp(node_load1) < 6`, some)
+	c.grpc, c.url = grpc, c.waitLine(patience, "http://")
+	c.eventually(patience, `time() - timestamp(node_load1) < 6`, some)
 	a.terminate()
 	if wait(time.Minute, func() bool {
 		return c.sum("plimsoll_forward_samples_total") > 0 && c.sum("plimsoll_forward_pending_samples") == 0

@@ -130,7 +130,7 @@ func (l *life) end() {
 	}
 	for _, dir := range l.dirs {
 		// The kernel may hold a group for a moment after its last process.
-		wait(5*time.Second, func() bool { return !errors.Is(unix.Rmdir(dir), unix.EBUSY) })
+		wait(patience, func() bool { return !errors.Is(unix.Rmdir(dir), unix.EBUSY) })
 	}
 	l.dirs = nil
 }
@@ -160,7 +160,7 @@ func (y *yard) dying() float64 {
 func alone(t *testing.T, command []string, args ...string) *process {
 	t.Helper()
 	p := startUnder(t, command, append([]string{"agent", "--web.listen-address=" + freeAddress(t)}, args...)...)
-	p.url = strings.TrimSuffix(p.waitLine(20*time.Second, "http://"), "/metrics")
+	p.url = strings.TrimSuffix(p.waitLine(patience, "http://"), "/metrics")
 	return p
 }
 

@@ -20,7 +20,7 @@ func TestAHostileContainerCostsItsNeighboursNothing(t *testing.T) {
 	e.Docker("run", "-d", "--name", "neighbour", engine.Image, "sleep", "600")
 	p := up(t, "--docker.host="+e.Host(),
 		"--container.label=a.b", "--container.label=a_b", "--container.label=huge", "--container.label=evil")
-	p.eventually(20*time.Second, `container_cpu_usage_seconds_total{name="neighbour"}`, some)
+	p.eventually(patience, `container_cpu_usage_seconds_total{name="neighbour"}`, some)
 
 	labels := filepath.Join(t.TempDir(), "labels")
 	var file strings.Builder
@@ -43,7 +43,7 @@ func TestAHostileContainerCostsItsNeighboursNothing(t *testing.T) {
 		"mkdir -p /d; ln -s / /d/root; ln -s /d /d/self; ln -s /proc /d/proc; ln -s ../../../../.. /d/up; i=0; while [ $i -lt 200 ]; do mkdir -p /d/$i/$i; i=$((i+1)); done; sleep 600")
 
 	for _, name := range []string{"many", "large", "endless", "lost"} {
-		p.eventually(20*time.Second, fmt.Sprintf(`container_cpu_usage_seconds_total{name=%q, image!=""}`, name), func(v []element) bool { return len(v) == 1 })
+		p.eventually(patience, fmt.Sprintf(`container_cpu_usage_seconds_total{name=%q, image!=""}`, name), func(v []element) bool { return len(v) == 1 })
 	}
 	missed := p.metric("plimsoll_agent_ticks_missed_total")
 	settle := time.NewTimer(30 * time.Second)

@@ -95,7 +95,7 @@ func TestAnOutageLeavesNoHoleAndNoBoundIsPassed(t *testing.T) {
 	}
 	crowdedDropped := crowded.own("plimsoll_agent_spool_dropped_batches_total")
 	crowdedTicks := crowded.own("plimsoll_agent_ticks_total")
-	if wait(10*time.Second, func() bool { return crowded.own("plimsoll_agent_ticks_total") > crowdedTicks }) < 0 {
+	if wait(patience, func() bool { return crowded.own("plimsoll_agent_ticks_total") > crowdedTicks }) < 0 {
 		t.Error("the agent whose disk is full does not sample any more")
 	}
 

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
 )
@@ -18,7 +17,7 @@ func TestThePageShowsNodesAndContainers(t *testing.T) {
 	e.Docker("run", "-d", "--name", "c1", "--memory", "64m", "--cpus", "0.5", engine.Image, "sh", "-c", burn)
 	e.Docker("run", "-d", "--name", "free", engine.Image, "sleep", "600")
 	p := up(t, "--docker.host="+e.Host(), "--node.name=rack7")
-	p.eventually(20*time.Second, `count_over_time(container_cpu_usage_seconds_total{name="c1"}[30s]) > 10`, some)
+	p.eventually(patience, `count_over_time(container_cpu_usage_seconds_total{name="c1"}[30s]) > 10`, some)
 
 	rows := map[string]string{} // by the name in their first cell
 	for row := range strings.SplitSeq(p.text("/"), "<tr") {

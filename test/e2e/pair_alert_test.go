@@ -43,7 +43,7 @@ receivers: [{name: sink, webhook_configs: [{url: '`+webhook+`'}]}]
 		p := start(t, "collector", "--pair.name="+name, "--pair.peer="+addresses[other], "--pair.secret-file="+secret, "--grpc.tls=on",
 			"--data.path="+data, "--web.listen-address="+freeAddress(t), "--grpc.listen-address="+addresses[name],
 			"--no-rules.bundled", "--rules.file="+rules, "--alerting.config.file="+config)
-		p.url = p.waitLine(30*time.Second, "http://")
+		p.url = p.waitLine(patience, "http://")
 		dirs[p] = data
 		return p
 	}

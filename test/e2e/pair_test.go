@@ -79,7 +79,7 @@ func newMember(t *testing.T, e *engine.Engine, name, policies string) *member {
 func (m *member) start(t *testing.T) {
 	t.Helper()
 	m.process = start(t, m.args...)
-	m.url = m.waitLine(30*time.Second, "http://")
+	m.url = m.waitLine(patience, "http://")
 }
 
 func (m *member) signal(sig syscall.Signal) {

@@ -64,6 +64,9 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// patience is how long to wait for what must come and whose time is no promise.
+const patience = time.Minute
+
 // process is a running plimsoll.
 type process struct {
 	t    *testing.T
@@ -139,7 +142,7 @@ func serve(t *testing.T, command string, args ...string) *process {
 	web, grpc := freeAddress(t), freeAddress(t)
 	p := start(t, append([]string{command, "--web.listen-address=" + web, "--grpc.listen-address=" + grpc}, args...)...)
 	p.grpc = grpc
-	p.url = p.waitLine(30*time.Second, "http://")
+	p.url = p.waitLine(patience, "http://")
 	return p
 }
 
@@ -183,8 +186,8 @@ func (p *process) end(sig syscall.Signal) {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(20 * time.Second):
-		p.t.Errorf("plimsoll did not end within 20 s of %v", sig)
+	case <-time.After(patience):
+		p.t.Errorf("plimsoll did not end within %v of %v", patience, sig)
 		_ = p.cmd.Process.Kill() // the test has failed already
 		<-p.ended
 	}
@@ -262,7 +265,7 @@ func (p *process) text(path string) string {
 }
 
 func (p *process) read(path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience/2)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
 	if err != nil {

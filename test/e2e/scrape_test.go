@@ -5,7 +5,6 @@ package e2e
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
 )
@@ -15,11 +14,11 @@ func TestAnAgentAloneCanBeScraped(t *testing.T) {
 	e := engine.Start(t)
 	e.Docker("run", "-d", "--name", "c1", engine.Image, "sleep", "600")
 	p := start(t, "agent", "--docker.host="+e.Host(), "--collector.address=127.0.0.1:1", "--web.listen-address="+freeAddress(t))
-	p.url = strings.TrimSuffix(p.waitLine(10*time.Second, "http://"), "/metrics")
+	p.url = strings.TrimSuffix(p.waitLine(patience, "http://"), "/metrics")
 
 	has := func(path string, parts ...string) string {
 		var missing string
-		if wait(10*time.Second, func() bool {
+		if wait(patience, func() bool {
 			body, err := p.read(path)
 			missing = path + " cannot be read"
 			for line := range strings.Lines(string(body)) {

@@ -42,9 +42,9 @@ func TestWhatIsStoredIsWhatTheKernelSays(t *testing.T) {
 			stat := keyed(t, filepath.Join("/sys/fs/cgroup/cpu", group, "cpu.stat"))
 			return time.Now(), number(t, filepath.Join("/sys/fs/cgroup/cpuacct", group, "cpuacct.usage")) / 1e9, stat["nr_periods"], stat["nr_throttled"]
 		}
-		p.eventually(60*time.Second, `count_over_time(container_cpu_usage_seconds_total{name="fifth"}[30s]) >= 9`, some)
+		p.eventually(patience, `count_over_time(container_cpu_usage_seconds_total{name="fifth"}[30s]) >= 9`, some)
 		began, used, periods, throttles := account()
-		p.eventually(60*time.Second, `count_over_time(container_cpu_usage_seconds_total{name="fifth"}[30s]) >= 29`, some)
+		p.eventually(patience, fmt.Sprintf(`timestamp(container_cpu_usage_seconds_total{name="fifth"}) > %v`, seconds(began)+20), some)
 		ended, used2, periods2, throttles2 := account()
 		// 0.2, unless the machine is so busy that not even that is to be had.
 		want := (used2 - used) / ended.Sub(began).Seconds()
@@ -113,7 +113,7 @@ func TestABurstOfAnIdleContainerIsSeenWithinThreeSeconds(t *testing.T) {
 	e := engine.Start(t)
 	e.Docker("run", "-d", "--name", "idle", engine.Image, "sleep", "600")
 	p := up(t, "--docker.host="+e.Host())
-	p.eventually(15*time.Second, `count_over_time(container_cpu_usage_seconds_total{name="idle"}[30s]) > 8`, some)
+	p.eventually(patience, `count_over_time(container_cpu_usage_seconds_total{name="idle"}[30s]) > 8`, some)
 	e.Docker("exec", "-d", "idle", "sh", "-c", burn)
 	took := p.eventually(3*time.Second, `rate(container_cpu_usage_seconds_total{name="idle"}[3s]) > 0.2`, some)
 	t.Logf("seen after %v", took.Round(10*time.Millisecond))
@@ -122,7 +122,7 @@ func TestABurstOfAnIdleContainerIsSeenWithinThreeSeconds(t *testing.T) {
 func TestShortLivesLeakNothing(t *testing.T) {
 	e := engine.Start(t)
 	p := up(t, "--docker.host="+e.Host())
-	p.eventually(15*time.Second, `up{job="plimsoll-agent"} == 1`, some)
+	p.eventually(patience, `up{job="plimsoll-agent"} == 1`, some)
 	run := func(n int) {
 		for range n {
 			e.Docker("run", "--rm", engine.Image, "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
@@ -133,7 +133,7 @@ func TestShortLivesLeakNothing(t *testing.T) {
 	// when it was last seen; all else must be gone.
 	const left = `count({__name__=~"container_.+", __name__!~"container_(oom_events_total|last_seen|scrape_error)", id!="/"}) or vector(0)`
 	settle := func() (fds, goroutines float64) {
-		p.eventually(30*time.Second, left, func(v []element) bool { return len(v) == 1 && v[0].value == 0 })
+		p.eventually(patience, left, func(v []element) bool { return len(v) == 1 && v[0].value == 0 })
 		return float64(fdCount(t, p.cmd.Process.Pid)), p.metric("go_goroutines")
 	}
 	fds, goroutines := settle()
