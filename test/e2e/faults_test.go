@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -184,10 +185,15 @@ func TestAfterHoursWithoutACollectorThePresentComesFirstAndThePastWhole(t *testi
 					t.Errorf("%s is %v, want %d", q, v, frames*series)
 				}
 			}
-			for _, list := range c.frames("n1") {
-				if err := whole(list, frames); err != nil {
-					t.Error(err)
+			// What it read before it found its collector comes last.
+			err := errors.New("no frame is stored")
+			if wait(patience, func() bool {
+				for _, list := range c.frames("n1") {
+					err = whole(list, frames)
 				}
+				return err == nil
+			}) < 0 {
+				t.Error(err)
 			}
 		})
 	}
