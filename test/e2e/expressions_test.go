@@ -145,7 +145,10 @@ func pod(t *testing.T, namespace, name, container string) {
 		"io.kubernetes.cri.sandbox-id": sandbox, "io.kubernetes.cri.sandbox-name": name, "io.kubernetes.cri.sandbox-namespace": namespace, "io.kubernetes.cri.sandbox-uid": uid,
 	})
 	pause := run(t, "unshare", "--net", "sh", "-c", "ip link add eth0 type veth peer name other && ip link set eth0 up && ip link set other up && exec sleep 600")
-	wait(5*time.Second, func() bool { return interfaces(pause) >= 3 })
+	// Until it has a network of its own, it has the machine's.
+	if wait(patience, func() bool { return hasInterface(pause, "other") }) < 0 {
+		t.Fatal("no network for the pod")
+	}
 	group(sandbox)(pause)
 	enter := group(work)
 	for _, dir := range dirs {
@@ -189,10 +192,10 @@ func run(t *testing.T, name string, args ...string) int {
 	return cmd.Process.Pid
 }
 
-// interfaces is how many the network of a process has.
-func interfaces(pid int) int {
+// hasInterface tells whether there is one of that name in the network of a process.
+func hasInterface(pid int, name string) bool {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
-	return strings.Count(string(data), ":")
+	return strings.Contains(string(data), " "+name+":")
 }
 
 func fileExists(path string) bool {
