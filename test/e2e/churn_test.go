@@ -199,7 +199,11 @@ func TestTenStartsASecondMakeTheAgentNoLarger(t *testing.T) {
 	during := y.footprint(a)
 	endAll(living)
 	y.awaitFollowing(c, 0)
-	after := y.footprint(a)
+	var after footprint
+	wait(patience, func() bool {
+		after = y.footprint(a)
+		return after.descriptors <= before.descriptors+5 && after.watches <= before.watches+5
+	})
 
 	slices.Sort(last.after)
 	seen := len(last.after)
