@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // program finds one of Prometheus' programs, or skips the test.
@@ -50,7 +51,7 @@ func startPeer(t *testing.T, dir, config string, flags ...string) string {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := free(t)
+	address := port.Free(t)
 	cmd := exec.Command(program(t, "prometheus"), append([]string{
 		"--config.file=" + file, "--storage.tsdb.path=" + dir, "--web.listen-address=" + address, "--storage.tsdb.retention.time=30d",
 	}, flags...)...)
@@ -72,17 +73,6 @@ func startPeer(t *testing.T, dir, config string, flags ...string) string {
 		return code == http.StatusOK
 	})
 	return "http://" + address
-}
-
-// free is an address that nobody listens at.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // until waits for something to be so.

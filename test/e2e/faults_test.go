@@ -15,6 +15,7 @@ import (
 
 	"github.com/plimsoll-io/plimsoll/agent/sample"
 	"github.com/plimsoll-io/plimsoll/agent/spool"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // site is where a collector is to be found, whichever process it is.
@@ -26,7 +27,7 @@ type site struct {
 
 func newSite(t *testing.T, data string, args ...string) *site {
 	t.Helper()
-	return &site{t, data, freeAddress(t), freeAddress(t), args}
+	return &site{t, data, port.Free(t), port.Free(t), args}
 }
 
 func (s *site) start() *process {
@@ -259,7 +260,7 @@ func TestACollectorThatLostItsDiskGetsTheLastHoursBackFromItsAgents(t *testing.T
 func TestASecondCollectorEndsAndTheFirstDoesNotNotice(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	c := s.start()
-	second := start(t, "collector", "--data.path="+s.data, "--web.listen-address="+freeAddress(t), "--grpc.listen-address="+freeAddress(t))
+	second := start(t, "collector", "--data.path="+s.data, "--web.listen-address="+port.Free(t), "--grpc.listen-address="+port.Free(t))
 	if code := second.exitCode(patience); code != 1 {
 		t.Errorf("the second ended with %d, want 1", code)
 	}

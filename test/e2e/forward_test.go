@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // target is a VictoriaMetrics that can go away and come back.
@@ -34,7 +36,7 @@ func newForwardTarget(t *testing.T) *target {
 		}
 		t.Skip("victoria-metrics is not installed: apt-get install --no-install-recommends victoria-metrics, and do not let it be started")
 	}
-	v := &target{t: t, path: path, dir: t.TempDir(), addr: freeAddress(t)}
+	v := &target{t: t, path: path, dir: t.TempDir(), addr: port.Free(t)}
 	v.start()
 	t.Cleanup(v.stop)
 	return v

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // yard makes control groups as container runtimes do, without a runtime: to have
@@ -159,7 +161,7 @@ func (y *yard) dying() float64 {
 // there is one.
 func alone(t *testing.T, command []string, args ...string) *process {
 	t.Helper()
-	p := startUnder(t, command, append([]string{"agent", "--web.listen-address=" + freeAddress(t)}, args...)...)
+	p := startUnder(t, command, append([]string{"agent", "--web.listen-address=" + port.Free(t)}, args...)...)
 	p.url = strings.TrimSuffix(p.waitLine(patience, "http://"), "/metrics")
 	return p
 }

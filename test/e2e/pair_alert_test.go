@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // Two collectors with one agent and one webhook. What fires is told once, also
@@ -36,12 +38,12 @@ func TestOfAPairOneTellsAndEitherCanBeLost(t *testing.T) {
 receivers: [{name: sink, webhook_configs: [{url: '`+webhook+`'}]}]
 `)
 	secret := write("secret", "0123456789abcdef0123456789abcdef\n")
-	addresses := map[string]string{"a": freeAddress(t), "b": freeAddress(t)}
+	addresses := map[string]string{"a": port.Free(t), "b": port.Free(t)}
 	dirs := map[*process]string{}
 	run := func(name, other string) *process {
 		data := t.TempDir()
 		p := start(t, "collector", "--pair.name="+name, "--pair.peer="+addresses[other], "--pair.secret-file="+secret, "--grpc.tls=on",
-			"--data.path="+data, "--web.listen-address="+freeAddress(t), "--grpc.listen-address="+addresses[name],
+			"--data.path="+data, "--web.listen-address="+port.Free(t), "--grpc.listen-address="+addresses[name],
 			"--no-rules.bundled", "--rules.file="+rules, "--alerting.config.file="+config)
 		p.url = p.waitLine(patience, "http://")
 		dirs[p] = data

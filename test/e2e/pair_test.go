@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 	"github.com/plimsoll-io/plimsoll/internal/testkit/road"
 )
 
@@ -65,11 +66,11 @@ type member struct {
 // newMember starts a collector, and both ways.
 func newMember(t *testing.T, e *engine.Engine, name, policies string) *member {
 	t.Helper()
-	grpc := freeAddress(t)
+	grpc := port.Free(t)
 	m := &member{name: name, agents: road.New(t, grpc), engine: newGate(t, e)}
 	m.args = []string{
 		"collector", "--pair.name=" + name, "--pair.lease=" + leaseTime.String(), "--data.path=" + t.TempDir(),
-		"--web.listen-address=" + freeAddress(t), "--grpc.listen-address=" + grpc,
+		"--web.listen-address=" + port.Free(t), "--grpc.listen-address=" + grpc,
 		"--scaler.swarm-host=" + m.engine.host, "--scaler.policy.file=" + policies,
 	}
 	m.start(t)

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -27,6 +26,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // binary is what make e2e has built.
@@ -139,7 +140,7 @@ func up(t *testing.T, args ...string) *process {
 // serve runs a subcommand that has a console, and waits for its URL.
 func serve(t *testing.T, command string, args ...string) *process {
 	t.Helper()
-	web, grpc := freeAddress(t), freeAddress(t)
+	web, grpc := port.Free(t), port.Free(t)
 	p := start(t, append([]string{command, "--web.listen-address=" + web, "--grpc.listen-address=" + grpc}, args...)...)
 	p.grpc = grpc
 	p.url = p.waitLine(patience, "http://")
@@ -328,16 +329,6 @@ func wait(limit time.Duration, ok func() bool) time.Duration {
 		<-tick.C
 	}
 	return time.Since(begin)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 type writer func([]byte)

@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/plimsoll-io/plimsoll/internal/testkit/engine"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // An agent that nobody collects from still serves a Prometheus that scrapes.
 func TestAnAgentAloneCanBeScraped(t *testing.T) {
 	e := engine.Start(t)
 	e.Docker("run", "-d", "--name", "c1", engine.Image, "sleep", "600")
-	p := start(t, "agent", "--docker.host="+e.Host(), "--collector.address=127.0.0.1:1", "--web.listen-address="+freeAddress(t))
+	p := start(t, "agent", "--docker.host="+e.Host(), "--collector.address=127.0.0.1:1", "--web.listen-address="+port.Free(t))
 	p.url = strings.TrimSuffix(p.waitLine(patience, "http://"), "/metrics")
 
 	has := func(path string, parts ...string) string {

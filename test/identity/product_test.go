@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/plimsoll-io/plimsoll/internal/secretfile"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
@@ -81,16 +82,6 @@ func run(args ...string) (stdout, stderr string, ok bool) {
 	return strings.TrimSpace(out.String()), errs.String(), err == nil
 }
 
-func free(t *testing.T) (port string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
 // product is a collector that other machines can reach, and its agent.
 type product struct {
 	t              *testing.T
@@ -104,7 +95,11 @@ func newProduct(t *testing.T) *product {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &product{t: t, dir: dir, web: "127.0.0.1:" + free(t), grpc: free(t)}
+	_, grpc, err := net.SplitHostPort(port.Free(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &product{t: t, dir: dir, web: port.Free(t), grpc: grpc}
 }
 
 // serve starts the collector, alone or with all the rest.

@@ -34,6 +34,7 @@ import (
 	"github.com/plimsoll-io/plimsoll/alerting"
 	"github.com/plimsoll-io/plimsoll/collector/identity"
 	"github.com/plimsoll-io/plimsoll/collector/pair"
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 	"github.com/plimsoll-io/plimsoll/internal/testkit/road"
 )
 
@@ -128,14 +129,7 @@ type member struct {
 // prepare reserves an address, so that the other can be told of it.
 func (w *world) prepare(name string) *member {
 	w.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m := &member{w: w, name: name, grpc: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		w.t.Fatal(err)
-	}
+	m := &member{w: w, name: name, grpc: port.Free(w.t)}
 	m.road = road.New(w.t, m.grpc)
 	db, err := tsdb.Open(filepath.Join(w.dir, name, "tsdb"), nil, nil, tsdb.DefaultOptions(), nil)
 	if err != nil {
