@@ -14,7 +14,7 @@ import (
 )
 
 // stopLimit is how long dockerd has to stop once its containers are gone.
-const stopLimit = 15 * time.Second
+const stopLimit = time.Minute
 
 // cleanUp leaves nothing behind, whatever state the test left the engine in:
 // no container, process, mount or file.
@@ -142,15 +142,15 @@ func running(pid string) bool {
 	return err == nil && len(command) > 0
 }
 
-// wait asks until the answer is yes, for at most 5 s.
+// wait asks until the answer is yes, for at most a minute.
 func wait(done func() bool) bool {
-	for range 250 {
+	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); {
 		if done() {
 			return true
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-	return false
+	return done()
 }
 
 // kill kills processes and returns how many there were.
