@@ -30,7 +30,7 @@ race: ## the same under the race detector
 	$(GO) test -race $$($(GO) list ./... | grep -vE '/(alerting/rules|test/pair)$$')
 
 e2e: build ## the product as users run it, on a real engine, and in a virtual machine (root, dockerd, qemu needed)
-	$(GO) test -tags e2e -count 1 -timeout 45m -p 1 -v -run '$(E2E)' $$(grep -rl '^//go:build e2e' test | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+	$(GO) test -tags e2e -count 1 -timeout 90m -p 1 -v -run '$(E2E)' $$(grep -rl '^//go:build e2e' test | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 # Not in CI: it takes six minutes, and the first time builds Thanos: three more of CPU, and 140 MB.
 e2e-thanos: build ## collectors with the real Thanos: buckets, sidecars, queries from above, a collector killed
