@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // rule is what all peers evaluate.
@@ -51,7 +53,7 @@ type collector struct {
 func newCollector(b *testing.B, bin, rules, config string, flags ...string) *collector {
 	b.Helper()
 	dir := b.TempDir()
-	c := &collector{web: freeAddress(b), agents: freeAddress(b)}
+	c := &collector{web: port.Free(b), agents: port.Free(b)}
 	args := []string{
 		bin, "collector", "--data.path", filepath.Join(dir, "data"), "--web.listen-address", c.web, "--grpc.listen-address", c.agents,
 		"--alerting.config.file", write(b, dir, "alertmanager.yml", config),
@@ -149,7 +151,7 @@ func newAgent(b *testing.B, bin, to string, series int) *agent {
 	dir := b.TempDir()
 	texts := filepath.Join(dir, "texts")
 	must(b, os.Mkdir(texts, 0o777))
-	a := &agent{web: freeAddress(b), file: filepath.Join(texts, "bench.prom"), loads: make([]int, series)}
+	a := &agent{web: port.Free(b), file: filepath.Join(texts, "bench.prom"), loads: make([]int, series)}
 	for i := range a.loads {
 		a.loads[i] = 50
 	}
@@ -183,7 +185,7 @@ func (a *agent) raise(i int) time.Time {
 func newPair(b *testing.B, target, rules string, seconds int, config string) {
 	b.Helper()
 	dir := b.TempDir()
-	am, prom := freeAddress(b), freeAddress(b)
+	am, prom := port.Free(b), port.Free(b)
 	a := start(b, "prometheus-alertmanager", "--config.file", write(b, dir, "alertmanager.yml", config), "--storage.path", filepath.Join(dir, "am"),
 		"--web.listen-address", am, "--cluster.listen-address", "")
 	a.ready(am)

@@ -3,7 +3,6 @@ package alerting
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -114,12 +113,4 @@ func (p *process) memory() (now, most float64) {
 		}
 	}
 	return now, most
-}
-
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(b, err)
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // peer is a target that others have made, on a port of its own.
@@ -61,7 +61,7 @@ func TestARealTargetHasEverySampleOrItIsCounted(t *testing.T) {
 			if p.path, err = exec.LookPath(name); err != nil {
 				lacking(t, "%s is not installed: apt-get install --no-install-recommends %s", name, name)
 			}
-			p.dir, p.addr = t.TempDir(), freeAddr(t)
+			p.dir, p.addr = t.TempDir(), port.Free(t)
 			dir, url := t.TempDir(), "http://"+p.addr
 			p.start(t)
 			epoch := time.Now().Add(-time.Hour).UnixMilli()
@@ -104,21 +104,6 @@ func damage(t *testing.T, dir string) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// freeAddr is below what the kernel gives to those who ask for any port: the target
-// comes back to it.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 func (p *peer) start(t *testing.T) {

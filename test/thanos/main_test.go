@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 const (
@@ -133,7 +134,7 @@ type collector struct {
 // collect starts a collector on a data directory, and waits until it is ready.
 func collect(t *testing.T, data string, args ...string) *collector {
 	t.Helper()
-	c := &collector{data: data, web: freeAddress(t), grpc: freeAddress(t)}
+	c := &collector{data: data, web: port.Free(t), grpc: port.Free(t)}
 	c.args = append([]string{
 		"collector", "--data.path=" + data, "--web.listen-address=" + c.web, "--grpc.listen-address=" + c.grpc,
 		"--storage.tsdb.retention.time=30d",
@@ -181,7 +182,7 @@ func component(t *testing.T, name string, args ...string) (p *process, web, grpc
 	if err != nil {
 		t.Fatal(err)
 	}
-	web, grpc = freeAddress(t), freeAddress(t)
+	web, grpc = port.Free(t), port.Free(t)
 	p = start(t, path, append([]string{name, "--http-address=" + web, "--grpc-address=" + grpc}, args...)...)
 	p.ready(web)
 	return p, web, grpc
@@ -268,14 +269,4 @@ func ask(web, promql string, at time.Time) ([]result, error) {
 		return answer.Data.Result, fmt.Errorf("warnings: %v", answer.Warnings)
 	}
 	return answer.Data.Result, nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 )
 
 // forwarded are the series that the test of the receiver is about: those of the
@@ -50,7 +52,7 @@ func agent(t *testing.T, to string) *process {
 // The receiver takes what the collector sends on, while one of the two is away as
 // well: what the collector had acknowledged, and what its agent kept for it.
 func TestTheReceiverGetsEverySampleThroughKillsOnBothSides(t *testing.T) {
-	write, dir := freeAddress(t), t.TempDir()
+	write, dir := port.Free(t), t.TempDir()
 	args := []string{
 		"--tsdb.path=" + dir, "--remote-write.address=" + write, `--label=receive="r1"`,
 		"--tsdb.out-of-order.time-window=1d", "--tsdb.wal-compression",

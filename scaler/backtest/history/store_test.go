@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/plimsoll-io/plimsoll/internal/testkit/port"
 	"github.com/plimsoll-io/plimsoll/scaler/backtest"
 	"github.com/plimsoll-io/plimsoll/scaler/backtest/history"
 	"github.com/plimsoll-io/plimsoll/scaler/policy"
@@ -101,12 +101,7 @@ func prometheus(t *testing.T, text string) *url.URL {
 	if err := os.WriteFile(config, []byte("global: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := port.Free(t)
 	var said bytes.Buffer
 	// Before version 2.43 it hides gaps of up to five minutes, whatever it is asked.
 	cmd := exec.Command("prometheus", "--query.lookback-delta=1m", "--config.file="+config, "--storage.tsdb.path="+dir, "--web.listen-address="+address)
