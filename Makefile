@@ -21,13 +21,14 @@ run: build ## build the product and start all of it on this machine
 build: ## build bin/plimsoll
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/plimsoll ./cmd/plimsoll
 
+# A package may take longer than the ten minutes that go test gives where others keep the machine busy.
 test: ## all tests of the code; those that need an engine start their own
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 # Not the tests of rules, hours of series through PromQL in one goroutine, which take ten minutes so; nor those of two collectors
 # in one process, for each Alertmanager's API expands the schema that all share (go-openapi) as it starts.
 race: ## the same under the race detector
-	$(GO) test -race $$($(GO) list ./... | grep -vE '/(alerting/rules|test/pair)$$')
+	$(GO) test -race -timeout 30m $$($(GO) list ./... | grep -vE '/(alerting/rules|test/pair)$$')
 
 e2e: build ## the product as users run it, on a real engine, and in a virtual machine (root, dockerd, qemu needed)
 	$(GO) test -tags e2e -count 1 -timeout 90m -p 1 -v -run '$(E2E)' $$(grep -rl '^//go:build e2e' test | xargs -n 1 dirname | sort -u | sed 's,^,./,')
