@@ -16,7 +16,7 @@ import (
 const (
 	first   = 16384
 	process = 256 // ports, so that processes side by side have others
-	most    = 64  // processes
+	most    = 48  // processes
 )
 
 var next atomic.Int64
