@@ -282,14 +282,19 @@ func (o *onEngine) killsForWantOfMemoryAreCounted(t *testing.T) {
 
 // A child is killed and its container lives on.
 func (o *onEngine) aKillInAContainerThatLivesIsCounted(t *testing.T) {
+	table := t.TempDir()
 	go func() {
-		_, _, _ = o.run(300, []string{"--rm", "--name", "survivor", "--memory", "16m"}, "sh", "-c", "awk '"+greedy+"'; sleep 4")
+		_, _, _ = o.run(300, []string{"--rm", "--name", "survivor", "--memory", "16m", "-v", table + ":/table"},
+			"sh", "-c", "awk '"+greedy+"'; until test -e /table/told; do sleep 0.1; done")
 	}()
 	var kills []Kills
 	eventually(t, "the kill is counted", func() bool {
 		kills = slices.DeleteFunc(o.Kills(nil), func(k Kills) bool { return !strings.HasPrefix(k.Cgroup, o.parent+"/300/") })
 		return len(kills) == 1 && kills[0].N == 1
 	})
+	if err := os.Mkdir(filepath.Join(table, "told"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	r := o.records(t, 300, 1)[0]
 	if len(kills) != 1 || r.Life != kills[0].Life || r.OOMKills.V != 1 || r.Code.V != 0 {
 		t.Errorf("kills %+v, record %+v", kills, r)
