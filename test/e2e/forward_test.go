@@ -179,18 +179,24 @@ func TestATargetGetsWhatItsCollectorsOutageHeldBack(t *testing.T) {
 		t.Errorf("%v samples were dropped", n)
 	}
 
-	want, got := c.stored(nodes, "10m"), v.samples(nodes)
+	want := c.stored(nodes, "10m")
 	missing, samples := 0, 0
-	for series, points := range want {
-		for at, value := range points {
-			samples++
-			if there, ok := got[series][at]; !ok {
-				missing++
-			} else if math.Abs(there-value) > 1e-12*math.Abs(value) { // it keeps decimals: the last bit may be another
-				t.Fatalf("%s at %d: %v here, %v there", series, at, value, there)
+	// What VictoriaMetrics is making a part of at this moment it does not show.
+	wait(patience, func() bool {
+		missing, samples = 0, 0
+		got := v.samples(nodes)
+		for series, points := range want {
+			for at, value := range points {
+				samples++
+				if there, ok := got[series][at]; !ok {
+					missing++
+				} else if math.Abs(there-value) > 1e-12*math.Abs(value) { // it keeps decimals: the last bit may be another
+					t.Fatalf("%s at %d: %v here, %v there", series, at, value, there)
+				}
 			}
 		}
-	}
+		return missing == 0
+	})
 	if missing > 0 || samples < 1000 {
 		t.Errorf("%d of %d samples of %d series are missing at the target", missing, samples, len(want))
 	}
