@@ -104,8 +104,9 @@ func (p Platform) keepsIDs(t *testing.T) {
 
 func (p Platform) conflict(t *testing.T) {
 	p.scale(t, 2)
-	stale := p.status(t).Rev
+	stale := p.await(t, 2).Rev
 	p.scale(t, 3)
+	p.await(t, 3)
 	err := p.Driver.Scale(t.Context(), p.Workload, 1, stale, 0)
 	if !errors.Is(err, driver.ErrConflict) {
 		t.Errorf("error %v, want ErrConflict", err)
@@ -123,6 +124,7 @@ func (p Platform) unconditional(t *testing.T) {
 		if got := p.status(t); got.Desired != n {
 			t.Errorf("status %+v, want desired %d", got, n)
 		}
+		p.await(t, n)
 	}
 }
 
@@ -153,17 +155,17 @@ func (p Platform) fenced(t *testing.T) {
 	for _, leader := range []struct {
 		epoch uint64
 		n     int
-	}{{7, 2}, {7, 1}, {9, 2}} {
+	}{{7, 2}, {7, 3}, {9, 4}} {
 		if err := p.Driver.Scale(t.Context(), p.Workload, leader.n, "", leader.epoch); err != nil {
 			t.Fatalf("epoch %d: %v", leader.epoch, err)
 		}
 	}
-	p.await(t, 2)
+	p.await(t, 4)
 	if err := p.Driver.Scale(t.Context(), p.Workload, 1, "", 8); !errors.Is(err, driver.ErrFenced) {
 		t.Errorf("epoch 8 after 9: error %v, want ErrFenced", err)
 	}
-	if after := p.status(t); after.Desired != 2 || after.Rev == before.Rev {
-		t.Errorf("status %+v, want the two replicas of epoch 9", after)
+	if after := p.status(t); after.Desired != 4 || after.Rev == before.Rev {
+		t.Errorf("status %+v, want the four replicas of epoch 9", after)
 	}
 	if !slices.Contains(p.Replicas(t), ids[0]) {
 		t.Errorf("replica %s, which was never to go, was replaced", ids[0])
@@ -172,6 +174,7 @@ func (p Platform) fenced(t *testing.T) {
 	if err := p.Driver.Scale(t.Context(), p.Workload, 1, "", 0); err != nil {
 		t.Error(err)
 	}
+	p.await(t, 1)
 }
 
 func (p Platform) obeysContext(t *testing.T) {
