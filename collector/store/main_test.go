@@ -16,10 +16,11 @@ import (
 )
 
 // childEnv names the data directory of a copy of the test binary that does the
-// deed that deedEnv names.
+// deed that deedEnv names, on samples from noonEnv on: midnight may have passed.
 const (
 	childEnv = "PLIMSOLL_STORE_TEST_CHILD"
 	deedEnv  = "PLIMSOLL_STORE_TEST_DEED"
+	noonEnv  = "PLIMSOLL_STORE_TEST_NOON"
 )
 
 var deeds = map[string]func(dir string) error{
@@ -30,6 +31,10 @@ var deeds = map[string]func(dir string) error{
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
+		var err error
+		if noon, err = time.Parse(time.RFC3339, os.Getenv(noonEnv)); err != nil {
+			panic(err)
+		}
 		if err := deeds[os.Getenv(deedEnv)](dir); err != nil {
 			panic(err)
 		}
@@ -42,7 +47,7 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, dir, deed string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, deedEnv+"="+deed)
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, deedEnv+"="+deed, noonEnv+"="+noon.Format(time.RFC3339))
 	cmd.Stderr = os.Stderr
 	return cmd
 }
