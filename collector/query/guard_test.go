@@ -174,7 +174,7 @@ func TestAClientThatStallsLosesItsPlace(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			opts := options(t)
-			opts.Bounds = query.Bounds{Concurrent: 1, Patience: time.Minute, Transfer: 100 * time.Millisecond}
+			opts.Bounds = query.Bounds{Concurrent: 1, Patience: time.Minute, Transfer: time.Second}
 			api := makeAPI(t, opts)
 			server := httptest.NewUnstartedServer(api)
 			server.Listener = narrow{server.Listener}
