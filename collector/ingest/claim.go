@@ -207,7 +207,7 @@ func (s *Server) connected(x *session) {
 	s.mu.Unlock()
 
 	if x.shift = sp.shift; x.revision < 1 {
-		x.compare(time.UnixMilli(h.GetWallClockMs()), now)
+		x.compare(time.UnixMilli(h.GetWallClockMs()), now, 0)
 	}
 	x.pace(time.Duration(h.GetIntervalMs()) * time.Millisecond)
 	s.hear(x, now)

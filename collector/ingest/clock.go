@@ -14,18 +14,23 @@ import (
 // corrected.
 const tolerable = time.Second
 
+// mostUnsure bounds what an answer that takes long excuses: or whose clock is wrong
+// could keep it so by taking its time.
+const mostUnsure = 10 * time.Second
+
 // compare estimates how far the agent's clock is ahead, from what it showed when
-// this one showed here, and chooses by how much the stream's times are shifted.
-// The choice of the stream before stays while it is good enough: a frame that is
-// sent twice must have one time.
-func (x *session) compare(agent, here time.Time) {
+// this one showed here, which is unsure by so much, and chooses by how much the
+// stream's times are shifted. The choice of the stream before stays while it may be
+// good enough: a frame that is sent twice must have one time.
+func (x *session) compare(agent, here time.Time, unsure time.Duration) {
 	s, n, sp := x.server, x.node, x.spool
 	ahead := agent.Sub(here) // saturates
+	enough := tolerable + min(unsure, mostUnsure)
 	s.mu.Lock()
 	before := sp.shift
 	switch {
-	case (ahead - before).Abs() <= tolerable:
-	case ahead.Abs() <= tolerable:
+	case (ahead - before).Abs() <= enough:
+	case ahead.Abs() <= enough:
 		sp.shift = 0
 	default:
 		sp.shift = ahead.Round(time.Millisecond)
@@ -45,13 +50,15 @@ func (x *session) compare(agent, here time.Time) {
 }
 
 // clock hears what the agent's clock showed when welcome had come: half the time
-// since welcome went ago.
+// since welcome went ago, give or take that half. On a busy machine it is seconds,
+// nearly all of them on one of the ways.
 func (x *session) clock(c *plimsollv1.Clock) error {
 	if x.revision < 1 || x.clocked {
 		return status.Error(codes.InvalidArgument, "clock answers welcome, once")
 	}
 	x.clocked = true
-	x.compare(time.UnixMilli(c.GetWallClockMs()), x.welcomed.Add(time.Since(x.welcomed)/2))
+	half := time.Since(x.welcomed) / 2
+	x.compare(time.UnixMilli(c.GetWallClockMs()), x.welcomed.Add(half), half)
 	return x.grant()
 }
 

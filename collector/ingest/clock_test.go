@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	plimsollv1 "github.com/plimsoll-io/plimsoll/proto/plimsoll/v1"
 )
 
 func TestTheTimesOfAnAgentWhoseClockIsWrongAreCorrected(t *testing.T) {
@@ -43,6 +45,32 @@ func TestTheTimesOfAnAgentWhoseClockIsWrongAreCorrected(t *testing.T) {
 					t.Errorf("the clock is said to be %v s ahead", got)
 				}
 				if said := strings.Contains(w.log.String(), "set the node's clock"); said != (tt.stored == 0 && tt.ahead != 0) {
+					t.Errorf("said %s", w.log)
+				}
+			})
+		})
+	}
+}
+
+// How long of the way each direction took is not known.
+func TestAnAnswerThatTakesLongMakesNoClockWrong(t *testing.T) {
+	for name, shown := range map[string]time.Duration{
+		"welcome was slow": 4 * time.Second, "the answer was slow": 0,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Options{}, func(w *world) {
+				start := time.Now()
+				a := w.connect(another(1, 1))
+				<-time.After(4 * time.Second)
+				a.request(&plimsollv1.PushRequest{Kind: &plimsollv1.PushRequest_Clock{
+					Clock: &plimsollv1.Clock{WallClockMs: start.Add(shown).UnixMilli()},
+				}})
+				a.send(definition(1, start.Add(4*time.Second), 1, 0))
+				a.ack(1)
+				if got := show(w.read(is("__name__", "m"))[seriesA], start); got != "4s=1" {
+					t.Errorf("stored %s", got)
+				}
+				if strings.Contains(w.log.String(), "set the node's clock") {
 					t.Errorf("said %s", w.log)
 				}
 			})
