@@ -10,7 +10,7 @@ const (
 	series  = 3000 // of each
 	frames  = 200
 	kills   = 12
-	limit   = 10 * time.Minute
+	limit   = 25 * time.Minute
 	rate    = 1_000_000 // samples of the past a second
 	ahead   = 8         // frames that an agent has not seen acknowledged
 	beside  = false     // the stories at a time
