@@ -53,7 +53,8 @@ func TestSystemCallsGrowWithContainersAndNotFaster(t *testing.T) {
 	}
 	y := newYard(t)
 	c := serve(t, "collector", "--data.path="+t.TempDir())
-	a := y.alone(nil, "--data.path="+t.TempDir(), "--collector.address="+c.grpc, "--docker.host=", "--interval=250ms", "--no-gpu", "--no-disk")
+	// A busy machine would have some of them read each 100 ms.
+	a := y.alone(nil, "--data.path="+t.TempDir(), "--collector.address="+c.grpc, "--docker.host=", "--interval=250ms", "--no-gpu", "--no-disk", "--burst.triggers=-1")
 	const step = 20
 	mounts := lines(t, "/proc/self/mountinfo")
 	list := y.startMany(step)
