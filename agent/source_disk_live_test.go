@@ -106,8 +106,8 @@ func TestTheUsageOfARealContainerIsWhatDuSaysOfItsUpperDirectory(t *testing.T) {
 	id := e.Docker("run", "-d", "-v", volume+":/volume", engine.Image, "sh", "-c", `
 		dd if=/dev/zero of=/volume/large bs=1M count=64 2>/dev/null
 		ln -s / /tmp/root; ln -s /proc/1/root /tmp/init; ln -s loop /tmp/loop
-		dd if=/dev/zero of=/tmp/file bs=1M count=32 2>/dev/null && ln /tmp/file /tmp/again
-		sync; touch /tmp/ready; sleep 1000`)
+		dd if=/dev/zero of=/tmp/file bs=1M count=32 conv=fsync 2>/dev/null && ln /tmp/file /tmp/again
+		touch /tmp/ready; sleep 1000`)
 	idle := e.Docker("run", "-d", engine.Image, "sleep", "1000")
 	upper := e.Docker("inspect", "--format", "{{.GraphDriver.Name}} {{.GraphDriver.Data.UpperDir}}", id)
 	driver, upper, _ := strings.Cut(upper, " ")

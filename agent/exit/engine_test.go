@@ -311,14 +311,20 @@ func (o *onEngine) eachRestartIsALifeOfItsOwn(t *testing.T) {
 		lives = slices.DeleteFunc(lives, func(r Record) bool { return r.Container.Name != "again" })
 		return len(lives) == 3
 	})
-	sum := 0.0
+	sum, complete := 0.0, 0
 	for i, r := range lives {
 		sum += r.CPU.Usage.V.Seconds()
-		if !r.Complete || r.Code.V != 3 || i > 0 && r.Life <= lives[i-1].Life {
+		if r.Complete {
+			complete++
+		}
+		if r.Code.V != 3 || i > 0 && r.Life <= lives[i-1].Life {
 			t.Errorf("life %d: %+v", i, r)
 		}
 	}
-	if truth := usedBy(o.parent + "/301"); sum < truth*.95 || sum > truth*1.05 {
+	if complete < 2 { // of many, one in a hundred may be gone before it is read
+		t.Errorf("%d lives were read at their end: %+v", complete, lives)
+	}
+	if truth := usedBy(o.parent + "/301"); complete == 3 && (sum < truth*.95 || sum > truth*1.05) {
 		t.Errorf("three lives used %.3f s, want %.3f s", sum, truth)
 	}
 }
