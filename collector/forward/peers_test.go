@@ -80,12 +80,14 @@ func TestARealTargetHasEverySampleOrItIsCounted(t *testing.T) {
 			}
 			// What VictoriaMetrics is making a part of at this moment it does not show.
 			missing := 0
+			defer func() {
+				t.Logf("%d samples acknowledged, %d of them damaged on disk, %d missing at the target, sent %d with %d retries",
+					acked*childSeries, lost, missing, e.Sent, e.Retries)
+			}()
 			eventually(t, "what was sent shows", func() bool {
 				missing = compare(t, p.read(t, url), epoch, acked)
 				return missing <= lost
 			})
-			t.Logf("%d samples acknowledged, %d of them damaged on disk, %d missing at the target, sent %d with %d retries",
-				acked*childSeries, lost, missing, e.Sent, e.Retries)
 			if missing != lost {
 				t.Errorf("%d samples are missing, %d were counted", missing, lost)
 			}
